@@ -1,0 +1,228 @@
+package digest
+
+import (
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func mustChallenge(t testing.TB, s string) Challenge {
+	t.Helper()
+	params, err := ParseParams(strings.Join(strings.Fields(s), " ")) // on one line
+	require.NoError(t, err)
+	c, err := ParseChallenge(params)
+	require.NoError(t, err)
+	return c
+}
+
+// answer returns the parameters of an answer, after checking its scheme.
+func answer(t testing.TB, s *Session, method, uri string, body func() (io.ReadCloser, error)) Params {
+	t.Helper()
+	a, err := s.Authorize(method, uri, body)
+	require.NoError(t, err)
+	rest, ok := strings.CutPrefix(a.Value, "Digest ")
+	require.True(t, ok, a.Value)
+	params, err := ParseParams(rest)
+	require.NoError(t, err, a.Value)
+	return params
+}
+
+func TestRFC7616Section391(t *testing.T) {
+	for _, test := range []struct{ algorithm, response string }{
+		{"MD5", "8ca523f5e9506fed4657c9700eebdbec"},
+		{"SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"},
+	} {
+		c := mustChallenge(t, `realm="http-auth@example.org", qop="auth, auth-int", algorithm=`+test.algorithm+`,
+			nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"`)
+		s, err := newSession(c, "Mufasa", "Circle of Life", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", Options{})
+		require.NoError(t, err)
+		a, err := s.Authorize("GET", "/dir/index.html", nil)
+		require.NoError(t, err)
+		require.Equal(t, `Digest username="Mufasa", realm="http-auth@example.org", `+
+			`nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", uri="/dir/index.html", `+
+			`cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", nc=00000001, qop=auth, `+
+			`response="`+test.response+`", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS", `+
+			`algorithm=`+test.algorithm, a.Value)
+	}
+}
+
+// RFC 7616 §3.9.2 as corrected by erratum 4897: the printed values come from
+// SHA-512 cut to 256 bits, which is not SHA-512/256.
+func TestRFC7616Section392Erratum4897(t *testing.T) {
+	c := mustChallenge(t, `realm="api@example.org", qop="auth", algorithm=SHA-512-256,
+		nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS",
+		charset=UTF-8, userhash=true`)
+	s, err := newSession(c, "Jäsøn Doe", "Secret, or not?", "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v", Options{})
+	require.NoError(t, err)
+	p := answer(t, s, "GET", "/doe.json", nil)
+	require.Equal(t, "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b", p.Get("username"))
+	require.Equal(t, "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5", p.Get("response"))
+	require.Equal(t, "true", p.Get("userhash"))
+	_, star := p.Lookup("username*")
+	require.False(t, star, "never username* beside userhash (RFC 7616 §3.4)")
+}
+
+// The example of RFC 2617 §3.5, which is also what curl and browsers are
+// tested with.
+func TestRFC2617Section35(t *testing.T) {
+	c := mustChallenge(t, `realm="testrealm@host.com", qop="auth,auth-int",
+		nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`)
+	s, err := newSession(c, "Mufasa", "Circle Of Life", "0a4f113b", Options{})
+	require.NoError(t, err)
+	p := answer(t, s, "GET", "/dir/index.html", nil)
+	require.Equal(t, "6629fae49393a05397450978507c4ef1", p.Get("response"))
+	_, alg := p.Lookup("algorithm")
+	require.False(t, alg, "absent in the challenge, absent in the answer")
+}
+
+// RFC 2069 §2.4 as corrected by its erratum 749.
+func TestRFC2069(t *testing.T) {
+	c := mustChallenge(t, `realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`)
+	s, err := newSession(c, "Mufasa", "CircleOfLife", "unused", Options{})
+	require.NoError(t, err)
+	p := answer(t, s, "GET", "/dir/index.html", nil)
+	require.Equal(t, "1949323746fe6a43ef61f9606e7febea", p.Get("response"))
+	for _, name := range []string{"qop", "nc", "cnonce"} {
+		_, ok := p.Lookup(name)
+		require.False(t, ok, "%s belongs to qop", name)
+	}
+}
+
+// Values computed with Python's hashlib from the formulas of RFC 7616 §3.4.
+func TestSessionKeyAndBodyHash(t *testing.T) {
+	body := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("entity body")), nil }
+	for _, test := range []struct{ algorithm, qop, response string }{
+		{"MD5-sess", "auth", "a2c9204ed7988a47b0676b32f6f89b86"},
+		{"SHA-256-sess", "auth", "6583105d3725353c557ce43a66dad0dca85cc8c7d7145897a3e1605d203bf705"},
+		{"SHA-512-256-sess", "auth", "d4e9e50b83756fd0d23980871c8bbe1f0e6c6663b80f99df4856f0b9698272c7"},
+		{"MD5", "auth-int", "007cb64fafeb8fe94382b3c2ac85f2f7"},
+		{"SHA-512-256-sess", "auth-int", "fb1d81b288bd038d8abab8508496a0261c141e8b8c98e406c330a4ccfceb6c54"},
+	} {
+		c := mustChallenge(t, `realm="r", nonce="n", algorithm=`+test.algorithm+`, qop="`+test.qop+`"`)
+		s, err := newSession(c, "u", "p", "c", Options{})
+		require.NoError(t, err)
+		p := answer(t, s, "POST", "/x", body)
+		require.Equal(t, test.response, p.Get("response"), test.algorithm+" "+test.qop)
+	}
+}
+
+func TestNonceCountAndNext(t *testing.T) {
+	c := mustChallenge(t, `realm="r\"\\", nonce="n", qop="auth", algorithm=MD5-sess`)
+	s, err := NewSession(c, "u", "p", Options{})
+	require.NoError(t, err)
+	require.Equal(t, "00000001", answer(t, s, "GET", "/", nil).Get("nc"))
+	second := answer(t, s, "GET", "/", nil)
+	require.Equal(t, "00000002", second.Get("nc"))
+	require.Equal(t, `r"\`, second.Get("realm"))
+
+	next := s.Next(`m"`)
+	p := answer(t, next, "GET", "/", nil)
+	require.Equal(t, `m"`, p.Get("nonce"))
+	require.Equal(t, "00000001", p.Get("nc"))
+	require.Equal(t, s.key, next.key, "a -sess key stays (RFC 7616 §3.4.2)")
+	require.Equal(t, second.Get("cnonce"), p.Get("cnonce"))
+}
+
+func TestNonceCountHasNoGaps(t *testing.T) {
+	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
+	require.NoError(t, err)
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				nc := answer(t, s, "GET", "/", nil).Get("nc")
+				mu.Lock()
+				seen[nc] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, seen, 400)
+	require.True(t, seen["00000190"], "400 uses, the last is 0x190")
+}
+
+func TestOvertaken(t *testing.T) {
+	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
+	require.NoError(t, err)
+	use := func() Answer {
+		a, err := s.Authorize("GET", "/", nil)
+		require.NoError(t, err)
+		return a
+	}
+	first := use()
+	require.False(t, s.Overtaken(first))
+	second := use()
+	require.True(t, s.Overtaken(first), "a later count is under way")
+	require.True(t, s.Overtaken(second), "an earlier count is under way")
+	s.Replied()
+	s.Replied()
+	require.False(t, s.Overtaken(use()))
+	require.True(t, s.Overtaken(use()), "the one before was never replied to")
+}
+
+func TestUsernameForms(t *testing.T) {
+	name := func(challenge, user string) (plain, star string) {
+		s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`+challenge), user, "p", Options{})
+		require.NoError(t, err)
+		p := answer(t, s, "GET", "/", nil)
+		return p.Get("username"), p.Get("username*")
+	}
+	plain, star := name("", "jäsøn")
+	require.Equal(t, []string{"jäsøn", ""}, []string{plain, star}, "before RFC 7616 there was no username*")
+	plain, star = name(", charset=UTF-8", "jäsøn o/k")
+	require.Equal(t, []string{"", "UTF-8''j%C3%A4s%C3%B8n%20o%2Fk"}, []string{plain, star})
+	plain, star = name(", charset=UTF-8", "ja\u0308")
+	require.Equal(t, []string{"", "UTF-8''j%C3%A4"}, []string{plain, star}, "NFC")
+	plain, star = name(", charset=UTF-8", `a"b\c`)
+	require.Equal(t, []string{`a"b\c`, ""}, []string{plain, star})
+
+	_, err := NewSession(mustChallenge(t, `realm="r", nonce="n"`), "a\r\nb", "p", Options{})
+	require.Error(t, err)
+}
+
+func TestChoice(t *testing.T) {
+	_, err := NewSession(mustChallenge(t, `realm="r", nonce="n", algorithm=SHA3-512`), "u", "p", Options{})
+	require.ErrorIs(t, err, ErrUnsupported)
+	_, err = NewSession(mustChallenge(t, `realm="r", nonce="n", qop="auth-conf"`), "u", "p", Options{})
+	require.ErrorIs(t, err, ErrUnsupported)
+
+	both := mustChallenge(t, `realm="r", nonce="n", qop="auth-int,auth"`)
+	s, err := NewSession(both, "u", "p", Options{})
+	require.NoError(t, err)
+	require.False(t, s.HashesBody())
+	s, err = NewSession(both, "u", "p", Options{PreferAuthInt: true})
+	require.NoError(t, err)
+	require.True(t, s.HashesBody())
+	_, err = s.Authorize("POST", "/", func() (io.ReadCloser, error) { return nil, nil })
+	require.ErrorIs(t, err, ErrBodyNeeded)
+
+	require.Greater(t, mustChallenge(t, `realm="r", nonce="n", algorithm=sha-512-256-SESS`).Strength(),
+		mustChallenge(t, `realm="r", nonce="n", algorithm=SHA-256`).Strength())
+	require.Zero(t, mustChallenge(t, `realm="r", nonce="n", algorithm=x`).Strength())
+}
+
+func TestVerify(t *testing.T) {
+	c := mustChallenge(t, `realm="testrealm@host.com", qop="auth", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`)
+	s, err := newSession(c, "Mufasa", "Circle Of Life", "0a4f113b", Options{})
+	require.NoError(t, err)
+	a, err := s.Authorize("GET", "/dir/index.html", nil)
+	require.NoError(t, err)
+	verify := func(info string) error {
+		params, err := ParseParams(info)
+		require.NoError(t, err)
+		return s.Verify(params, a, nil)
+	}
+	// H(A1) as in RFC 2617 §3.5, A2 = ":/dir/index.html"; from Python's hashlib.
+	const right = "376602cfd2f4e8e5e78b948a85263e85"
+	require.NoError(t, verify(`nextnonce="x"`), "nothing to check")
+	require.NoError(t, verify(`rspauth="`+right+`", qop=auth, nc=00000001, cnonce="0a4f113b"`))
+	require.ErrorIs(t, verify(`rspauth="00000000000000000000000000000000"`), ErrServer)
+	require.ErrorIs(t, verify(`rspauth="`+right+`", nc=00000002`), ErrServer)
+	require.ErrorIs(t, verify(`rspauth="`+right+`", cnonce="other"`), ErrServer)
+}

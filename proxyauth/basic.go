@@ -1,0 +1,47 @@
+package proxyauth
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Basic returns the Basic scheme (RFC 7617): user name and password in clear,
+// with every request. Names and passwords go in UTF-8; in NFC when the
+// challenge says charset="UTF-8".
+func Basic() Scheme { return basicScheme{} }
+
+type basicScheme struct{}
+
+func (basicScheme) Name() string { return "Basic" }
+
+func (basicScheme) accept(offers []Challenge, c Credentials) (requestAuth, error) {
+	// RFC 7617 §2: no colon in the name, no control characters in either.
+	if strings.Contains(c.Username, ":") {
+		return nil, errors.New("the user name has a colon, which Basic cannot send")
+	}
+	pair := c.Username + ":" + c.Password
+	if strings.ContainsFunc(pair, isControl) {
+		return nil, errors.New("the user name or password has a control character, which Basic cannot send")
+	}
+	if len(offers) > 0 && strings.EqualFold(offers[0].Param("charset"), "UTF-8") {
+		pair = norm.NFC.String(pair)
+	}
+	return &basicAuth{[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}}, nil
+}
+
+func isControl(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }
+
+// A basicAuth is the same field for every request.
+type basicAuth struct{ field []string }
+
+func (b *basicAuth) authorize(*http.Request) (answer, error) { return answer{field: b.field}, nil }
+
+func (b *basicAuth) refused(answer, []Challenge) (requestAuth, refusal) { return nil, rejected }
+
+func (b *basicAuth) renew([]Challenge) (requestAuth, bool) { return b, true }
+
+func (b *basicAuth) accepted(answer, *http.Response) (requestAuth, error) { return nil, nil }

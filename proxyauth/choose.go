@@ -1,0 +1,105 @@
+package proxyauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxTrials is how many schemes the same credentials are tried with before
+// they count as wrong: each is an attempt at the account.
+const maxTrials = 2
+
+// choose returns how to answer the challenges of a 407: with the first of the
+// Transport's schemes that is offered, allowed, has credentials which were not
+// refused, and can answer. It fails with the *AuthError that ends the request.
+func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
+	why := ErrNoUsableScheme
+	var cause error
+	var from string
+	deny := func(kind error, format string, args ...any) {
+		// Wrong credentials matter more than none, and those more than a
+		// scheme that cannot be used.
+		if kind == ErrRejected || why == ErrNoUsableScheme {
+			why = kind
+		}
+		d.reasons = append(d.reasons, fmt.Sprintf(format, args...))
+	}
+	for _, scheme := range r.t.schemes {
+		name := scheme.Name()
+		offers := d.of(name)
+		if len(offers) == 0 {
+			continue
+		}
+		if reason := r.forbidden(name); reason != "" {
+			deny(ErrNoUsableScheme, "%s: %s", name, reason)
+			continue
+		}
+		realm := offers[0].Param("realm")
+		cred, source, err := r.credentials(req.Context(), name, realm)
+		if err != nil {
+			if errors.Is(err, ErrNoCredentials) {
+				deny(ErrNoCredentials, "%s realm %q: no credentials", name, realm)
+			} else {
+				cause = err
+				deny(ErrNoCredentials, "%s realm %q: the credential source failed: %v", name, realm, err)
+			}
+			continue
+		}
+		from = source
+		if this, schemes := r.rejected(name, cred); this {
+			deny(ErrRejected, "%s realm %q: rejected the credentials of %s", name, realm, source)
+			continue
+		} else if schemes >= maxTrials {
+			deny(ErrRejected, "%s: not tried, since the same credentials were rejected %d times", name, schemes)
+			continue
+		}
+		auth, err := scheme.accept(offers, cred)
+		if err != nil {
+			deny(ErrNoUsableScheme, "%s: %v", name, err)
+			continue
+		}
+		return &standing{auth: auth, scheme: scheme, cred: cred, from: source}, nil
+	}
+	for _, name := range d.names() {
+		if !slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
+			d.reasons = append(d.reasons, name+": not among Transport.Schemes")
+		}
+	}
+	e := d.end(r, req, why)
+	e.cause = cause
+	switch why {
+	case ErrNoCredentials:
+		e.remedy = "set Transport.Credentials, write user name and password into the proxy URL, or set PROXY_USER and PROXY_PASS"
+	case ErrNoUsableScheme:
+		e.remedy = "ask for another scheme at the proxy, or allow one of those offered"
+	case ErrRejected:
+		e.remedy = fmt.Sprintf("check user name, domain and password in %s; they are not sent to this proxy again before they change", from)
+		st := &standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)}
+		if r.t.rejectedFor < forGood {
+			e.remedy += fmt.Sprintf(" or %v have passed", r.t.rejectedFor)
+		}
+		r.standing.Store(st)
+		r.t.log.Warn("proxy rejected credentials", "proxy", r.name, "tried", e.Tried, "source", from)
+	}
+	return nil, e
+}
+
+// forbidden says why the scheme may not be used on this route, or "".
+func (r *route) forbidden(scheme string) string {
+	if scheme != "Basic" {
+		return ""
+	}
+	if r.t.noClearText && r.key.scheme != "https" {
+		return "forbidden by Transport.ForbidCleartextBasic"
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.proved {
+		return "refused as a downgrade, since this proxy has authenticated by a stronger scheme before (a man in the middle asks for it in this way)"
+	}
+	return ""
+}

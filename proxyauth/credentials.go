@@ -1,0 +1,91 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+)
+
+// Credentials are a user name and a password for a proxy. The name may carry a
+// domain: `CORP\alice` or "alice@CORP.EXAMPLE".
+//
+// Printing, logging or marshalling them shows neither.
+type Credentials struct{ Username, Password string }
+
+const redacted = "proxyauth.Credentials(REDACTED)"
+
+// Format prints the same redacted text for every verb and flag.
+func (c Credentials) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// LogValue is what [log/slog] shows.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText is what encoding/json and the like write.
+func (c Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+func (c Credentials) empty() bool { return c == Credentials{} }
+
+// A CredentialRequest says what credentials are asked for.
+type CredentialRequest struct {
+	// Proxy is the proxy's URL, without userinfo.
+	Proxy *url.URL
+
+	// Scheme is the scheme that will use them: "Basic", "Digest", …
+	Scheme string
+
+	// Realm is the realm of the proxy's challenge, as received; "" where the
+	// scheme has none, or when Basic is sent without waiting for a challenge.
+	Realm string
+}
+
+// A CredentialSource supplies credentials. It is asked when a proxy demands
+// them and again after they were refused, not for every request; it may be
+// called from many goroutines and should return when ctx ends.
+//
+// No credentials are told by [ErrNoCredentials], or by the zero Credentials.
+// Another error ends the request with an [*AuthError] that wraps it.
+type CredentialSource interface {
+	ProxyCredentials(ctx context.Context, req CredentialRequest) (Credentials, error)
+}
+
+// UserPassword returns a source of the same credentials for every proxy.
+func UserPassword(username, password string) CredentialSource {
+	return &userPassword{Credentials{username, password}}
+}
+
+// userPassword is used by pointer, and its field is exported, so that printing
+// a Transport cannot reach around Credentials.Format.
+type userPassword struct{ Credentials }
+
+func (s *userPassword) ProxyCredentials(context.Context, CredentialRequest) (Credentials, error) {
+	return s.Credentials, nil
+}
+
+// credentials asks the sources in their order: the Transport's own and then the
+// proxy URL's userinfo; without an own source the environment comes last. from
+// names the source for errors.
+func (r *route) credentials(ctx context.Context, scheme, realm string) (c Credentials, from string, err error) {
+	if r.t.source != nil {
+		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{Proxy: r.proxyURL(), Scheme: scheme, Realm: realm})
+		if err != nil && !errors.Is(err, ErrNoCredentials) {
+			return Credentials{}, "", err
+		}
+		if err == nil && !c.empty() {
+			return c, "Transport.Credentials", nil
+		}
+	}
+	if r.key.hasUser {
+		return Credentials{r.key.username, r.key.password}, "the proxy URL", nil
+	}
+	if r.t.source == nil {
+		c = Credentials{os.Getenv("PROXY_USER"), os.Getenv("PROXY_PASS")}
+		if !c.empty() {
+			return c, "PROXY_USER and PROXY_PASS", nil
+		}
+	}
+	return Credentials{}, "", ErrNoCredentials
+}

@@ -1,0 +1,136 @@
+package proxyauth
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A denial is a 407 of the proxy, read, and what was tried before it.
+type denial struct {
+	challenges []Challenge
+	reasons    []string
+	tried      []string // schemes for which credentials were sent
+	sent       []string // what must not show up in an error
+
+	status string
+	code   int
+	header http.Header
+	page   []byte
+}
+
+const (
+	maxPage  = 4 << 10         // of the proxy's page for the error
+	maxDrain = 64 << 10        // of the page's rest, to keep the connection
+	drainFor = 2 * time.Second // a page that trickles is not waited for
+)
+
+// read takes in a 407 (or another last answer) and finishes its body, so that
+// the connection can be used again where the body is short.
+func (d *denial) read(resp *http.Response) {
+	d.code, d.status, d.header = resp.StatusCode, resp.Status, resp.Header
+	stop := time.AfterFunc(drainFor, func() { resp.Body.Close() })
+	d.page, _ = io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	io.CopyN(io.Discard, resp.Body, maxDrain)
+	stop.Stop()
+	resp.Body.Close()
+
+	var err error
+	d.challenges, err = ParseChallenges(resp.Header["Proxy-Authenticate"])
+	d.reasons = nil
+	if err != nil {
+		d.reasons = append(d.reasons, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+}
+
+// of returns the challenges of one scheme.
+func (d *denial) of(scheme string) []Challenge {
+	var offers []Challenge
+	for _, c := range d.challenges {
+		if c.is(scheme) {
+			offers = append(offers, c)
+		}
+	}
+	return offers
+}
+
+// names returns the schemes offered, each once, as the proxy writes them.
+func (d *denial) names() []string {
+	var names []string
+	for _, c := range d.challenges {
+		name := fmt.Sprintf("%.40s", c.Scheme)
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// end returns the error of a request that the denial ends.
+func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
+	return &AuthError{
+		Proxy: r.name, Target: target(req),
+		Offered: d.names(), Tried: slices.Clone(d.tried), Reasons: d.reasons,
+		StatusCode: d.code, Status: d.status,
+		Header: d.safeHeader(), Body: d.strikeOut(d.page),
+		Err: why, at: time.Now(),
+	}
+}
+
+// target is what of a request an error may show: a path or a query may hold
+// keys.
+func target(req *http.Request) string {
+	if req.Method == http.MethodConnect {
+		return req.Host
+	}
+	return req.URL.Host
+}
+
+// again returns the error for another request that meets the same refusal and
+// is not sent.
+func (e *AuthError) again(req *http.Request) *AuthError {
+	repeated := *e
+	repeated.Target = target(req)
+	repeated.remembered = true
+	return &repeated
+}
+
+// secrets returns what of a Proxy-Authorization must not show up in an error,
+// though the proxy may repeat it.
+func secrets(authorization []string) []string {
+	var all []string
+	for _, value := range authorization {
+		_, token, _ := strings.Cut(value, " ")
+		_, response, _ := strings.Cut(value, ` response="`)
+		response, _, _ = strings.Cut(response, `"`)
+		all = append(all, token, response)
+		if pair, err := base64.StdEncoding.DecodeString(token); err == nil {
+			_, password, _ := strings.Cut(string(pair), ":")
+			all = append(all, string(pair), password)
+		}
+	}
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+}
+
+// strikeOut returns b without what was sent.
+func (d *denial) strikeOut(b []byte) []byte {
+	for _, secret := range d.sent {
+		b = bytes.ReplaceAll(b, []byte(secret), []byte("REDACTED"))
+	}
+	return b
+}
+
+func (d *denial) safeHeader() http.Header {
+	header := d.header.Clone()
+	for _, values := range header {
+		for i := range values {
+			values[i] = string(d.strikeOut([]byte(values[i])))
+		}
+	}
+	return header
+}

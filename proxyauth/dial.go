@@ -1,0 +1,98 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http/httptrace"
+	"net/url"
+)
+
+// dial opens a TCP connection as Base says.
+func (c *core) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if c.base.DialContext != nil {
+		return c.base.DialContext(ctx, network, addr)
+	}
+	if c.base.Dial != nil { //lint:ignore SA1019 users of the old field keep their dialer
+		return c.base.Dial(network, addr)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, addr)
+}
+
+// A dialer is a dial function in the form that golang.org/x/net/proxy takes.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (d dialer) Dial(network, addr string) (net.Conn, error) {
+	return d(context.Background(), network, addr)
+}
+
+func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return d(ctx, network, addr)
+}
+
+// hostPort returns the address of a proxy, with the port of its scheme where
+// the URL has none.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// dialProxy reaches the proxy: TCP as Base dials, then TLS for an https://
+// proxy. All ways out go through here.
+func (r *route) dialProxy(ctx context.Context, trace *httptrace.ClientTrace) (net.Conn, error) {
+	conn, err := r.t.dial(ctx, "tcp", hostPort(r.url))
+	if err != nil {
+		return nil, &proxyDialError{r.name, "connecting", err}
+	}
+	if r.url.Scheme != "https" {
+		return conn, nil
+	}
+	config := r.t.proxyTLS
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName = r.url.Hostname()
+	}
+	if d := r.t.base.TLSHandshakeTimeout; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	secure := tls.Client(conn, config)
+	err = secure.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(secure.ConnectionState(), err)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, &proxyDialError{r.name, "TLS handshake", err}
+	}
+	return secure, nil
+}
+
+// proxyTLSConfig returns the configuration for connections to proxies: own if
+// it is set, else what of the origins' configuration is not about one origin.
+func proxyTLSConfig(own, origins *tls.Config) *tls.Config {
+	var config *tls.Config
+	switch {
+	case own != nil:
+		config = own.Clone()
+	case origins != nil:
+		config = origins.Clone()
+		config.ServerName = ""
+		config.Certificates = nil
+		config.GetClientCertificate = nil
+		config.ClientSessionCache = nil
+		config.EncryptedClientHelloConfigList = nil
+	default:
+		config = &tls.Config{}
+	}
+	config.NextProtos = []string{"http/1.1"} // HTTP/2 is for origins
+	return config
+}

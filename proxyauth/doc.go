@@ -1,0 +1,23 @@
+// Package proxyauth lets net/http and anything else that dials get through
+// HTTP proxies that demand authentication.
+//
+// A [Transport] is an [http.RoundTripper]. Its zero value takes proxies and
+// credentials from the environment:
+//
+//	client := &http.Client{Transport: &proxyauth.Transport{}}
+//
+// or, for every user of the default client:
+//
+//	http.DefaultTransport = &proxyauth.Transport{
+//		Credentials: proxyauth.UserPassword("alice", "secret"),
+//	}
+//
+// It answers 407 Proxy Authentication Required on both ways through a proxy:
+// http:// requests that the proxy forwards, and CONNECT tunnels for https://
+// and for [Transport.DialContext]. What it learns from a proxy it keeps for
+// that proxy, so that the first request costs one 407 and the next ones none.
+//
+// A request that cannot be authenticated ends in an [*AuthError], never in a
+// 407 response: whoever asked the origin must not take a proxy's page for the
+// origin's answer.
+package proxyauth

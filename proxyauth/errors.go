@@ -1,0 +1,160 @@
+package proxyauth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Why a request could not be authenticated. errors.Is on every [*AuthError]
+// says which of these it was.
+var (
+	// ErrNoCredentials: the proxy demands credentials and there are none. A
+	// [CredentialSource] returns it to say that it has none.
+	ErrNoCredentials = errors.New("proxyauth: no credentials for the proxy")
+
+	// ErrNoUsableScheme: nothing that the proxy offers can be used.
+	ErrNoUsableScheme = errors.New("proxyauth: the proxy offers no usable authentication scheme")
+
+	// ErrRejected: the proxy refused the credentials, now or a while ago.
+	ErrRejected = errors.New("proxyauth: the proxy rejected the credentials")
+
+	// ErrBodyConsumed: the proxy demanded authentication after it had taken
+	// from a request body that cannot be sent twice.
+	ErrBodyConsumed = errors.New("proxyauth: the request body cannot be sent again")
+)
+
+// An AuthError tells why a request did not get through its proxy. It holds no
+// credentials: passwords and tokens are struck out even where the proxy's page
+// repeats them.
+type AuthError struct {
+	Proxy   string   // the proxy's URL without userinfo
+	Target  string   // the host, or host:port for a tunnel, that was asked for
+	Offered []string // schemes in the proxy's last challenge, in its order
+	Tried   []string // schemes for which credentials were sent, in order
+	Reasons []string // why each offered scheme did not do, as far as known
+
+	// The response that ended it: usually 407, its header, and the first
+	// 4 KiB of its body.
+	StatusCode int
+	Status     string
+	Header     http.Header
+	Body       []byte
+
+	// Err is ErrNoCredentials, ErrNoUsableScheme, ErrRejected or
+	// ErrBodyConsumed.
+	Err error
+
+	cause  error     // of a credential source or a scheme; may be nil
+	remedy string    // what to do next
+	at     time.Time // when the proxy said so
+
+	// remembered: this request was not sent, since the proxy's answer to an
+	// earlier one was known.
+	remembered bool
+}
+
+// Error names the proxy, what it offered, what was tried and what to do next.
+func (e *AuthError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "proxyauth: proxy %s ", e.Proxy)
+	switch e.Err {
+	case ErrNoCredentials:
+		b.WriteString("demands authentication and there are no credentials for it")
+	case ErrNoUsableScheme:
+		b.WriteString("demands authentication and offers nothing that can be used")
+	case ErrRejected:
+		b.WriteString("rejected the credentials")
+	case ErrBodyConsumed:
+		b.WriteString("demanded authentication when a part of the request body was gone, and it cannot be read again")
+	}
+	if e.remembered {
+		fmt.Fprintf(&b, " %v ago, so this request was not sent", time.Since(e.at).Round(time.Second))
+	}
+	fmt.Fprintf(&b, " (target %s", e.Target)
+	if e.StatusCode != 0 && e.StatusCode != http.StatusProxyAuthRequired {
+		fmt.Fprintf(&b, "; status %d", e.StatusCode)
+	}
+	b.WriteString("; offered: " + list(e.Offered))
+	b.WriteString("; tried: " + list(e.Tried))
+	for _, reason := range e.Reasons {
+		b.WriteString("; " + reason)
+	}
+	b.WriteString(")")
+	if e.remedy != "" {
+		b.WriteString(": " + e.remedy)
+	}
+	return b.String()
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Unwrap returns Err and, where there is one, the error of the credential
+// source or the scheme behind it.
+func (e *AuthError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.cause}
+}
+
+// A ConnectError is a proxy's refusal to open a tunnel for another reason than
+// authentication: its policy, or the target cannot be reached.
+type ConnectError struct {
+	Proxy      string // the proxy's URL without userinfo
+	Target     string // host:port
+	StatusCode int
+	Status     string
+	Header     http.Header
+	Body       []byte // the first 4 KiB
+	Tried      string // the scheme for which credentials were sent, or ""
+}
+
+// Error names the proxy, the target, the status and what it usually means.
+func (e *ConnectError) Error() string {
+	s := fmt.Sprintf("proxyauth: proxy %s answered %q to CONNECT %s", e.Proxy, e.Status, e.Target)
+	switch {
+	case e.StatusCode == http.StatusForbidden || e.StatusCode == http.StatusUnauthorized:
+		if e.Tried != "" {
+			s += fmt.Sprintf(": its policy forbids the target, or it refuses the credentials (%s) in this way", e.Tried)
+		} else {
+			s += ": its policy forbids the target, or it wants credentials without asking for them"
+		}
+	case e.StatusCode == http.StatusBadGateway || e.StatusCode == http.StatusServiceUnavailable || e.StatusCode == http.StatusGatewayTimeout:
+		s += ": the proxy cannot reach the target; check the name and port, or try later"
+	}
+	return s
+}
+
+// A proxyDialError is a failure to reach the proxy itself.
+type proxyDialError struct {
+	proxy string
+	doing string // "connecting", "TLS handshake", …
+	err   error
+}
+
+func (e *proxyDialError) Error() string {
+	return fmt.Sprintf("proxyauth: proxy %s: %s: %v", e.proxy, e.doing, e.err)
+}
+
+// Unwrap gives the error the form that net/http has for it (issue 16997).
+func (e *proxyDialError) Unwrap() error {
+	return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: e.err}
+}
+
+// Timeout makes the error, and the url.Error around it, a net.Error.
+func (e *proxyDialError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}
+
+// Temporary is part of net.Error; it is never true.
+func (e *proxyDialError) Temporary() bool { return false }

@@ -1,0 +1,141 @@
+package proxyauth_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// An origin is a server behind the proxy, http and https (HTTP/2 too), that
+// echoes bodies and notes what it must never see.
+type origin struct {
+	HTTP, HTTPS *httptest.Server
+
+	mu       sync.Mutex
+	requests []*http.Request
+	bodies   []string
+	handler  http.HandlerFunc // nil: echo
+}
+
+func newOrigin(t testing.TB) *origin {
+	o := &origin{}
+	o.HTTP = httptest.NewServer(o)
+	o.HTTPS = httptest.NewUnstartedServer(o)
+	o.HTTPS.EnableHTTP2 = true
+	o.HTTPS.StartTLS()
+	t.Cleanup(o.HTTP.Close)
+	t.Cleanup(o.HTTPS.Close)
+	return o
+}
+
+func (o *origin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	o.mu.Lock()
+	o.requests = append(o.requests, req)
+	o.bodies = append(o.bodies, string(body))
+	handler := o.handler
+	o.mu.Unlock()
+	if handler != nil {
+		handler(w, req)
+		return
+	}
+	io.WriteString(w, "origin "+req.Proto+" "+string(body))
+}
+
+// proxyFields returns the proxy's fields that reached the origin: never any.
+func (o *origin) proxyFields() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var found []string
+	for _, req := range o.requests {
+		for name := range req.Header {
+			if strings.HasPrefix(strings.ToLower(name), "proxy-") {
+				found = append(found, name)
+			}
+		}
+	}
+	return found
+}
+
+func (o *origin) rootCAs() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(o.HTTPS.Certificate())
+	return pool
+}
+
+// newProxy starts a proxytest proxy, closed after the test.
+func newProxy(t testing.TB, c proxytest.Config) *proxytest.Proxy {
+	p := proxytest.New(c)
+	t.Cleanup(p.Close)
+	return p
+}
+
+var alice = map[string]string{"alice": "open sesame"}
+
+func digestAndBasic() []proxytest.Auth {
+	return []proxytest.Auth{proxytest.Digest{Realm: "proxy test"}, proxytest.Basic{Realm: "proxy test"}}
+}
+
+// newTransport returns a Transport for tests: through p, as alice, trusting o.
+func newTransport(t testing.TB, p *proxytest.Proxy, o *origin) *proxyauth.Transport {
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.TLSClientConfig = &tls.Config{RootCAs: o.rootCAs()}
+	base.Proxy = http.ProxyURL(p.URL)
+	if cert := p.Certificate(); cert != nil {
+		base.TLSClientConfig.RootCAs.AddCert(cert)
+	}
+	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
+
+// fetch makes a GET and returns status and body.
+func fetch(rt http.RoundTripper, url string) (int, string, error) {
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body), err
+}
+
+func requireOK(t testing.TB, rt http.RoundTripper, url string) {
+	t.Helper()
+	status, body, err := fetch(rt, url)
+	require.NoError(t, err)
+	require.Equal(t, 200, status, body)
+	require.Contains(t, body, "origin")
+}
+
+// ways are the two ways through a proxy, by the origin's URL.
+func (o *origin) ways() map[string]string {
+	return map[string]string{"forward": o.HTTP.URL + "/f?q=1", "tunnel": o.HTTPS.URL + "/t"}
+}
+
+// dialOnly sends any address to one, for origins with made-up names.
+func dialOnly(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}
+}

@@ -1,0 +1,127 @@
+package proxytest
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Auth is a scheme of authentication as a proxy offers it: [Basic] or
+// [Digest].
+type Auth interface {
+	// start returns the scheme at work in one proxy, with its state.
+	start(p *Proxy) scheme
+}
+
+// scheme is one offered scheme at work in one proxy. State that a scheme
+// keeps for a connection goes into conn.state, under the scheme itself.
+type scheme interface {
+	// name is the auth-scheme, compared without regard to case.
+	name() string
+
+	// challenges returns the values of Proxy-Authenticate for a client that
+	// did not try this scheme.
+	challenges(c *conn) []string
+
+	// verify judges the credentials, which are all that follows the name of
+	// the scheme and a space.
+	verify(x *exchange, credentials string) verdict
+}
+
+// verdict is what a scheme says of the credentials in a request.
+type verdict struct {
+	outcome    outcome
+	user       string   // who is claimed to ask; known unless malformed
+	reason     string   // for the body of the answer, unless accepted
+	challenges []string // for the 407, instead of scheme.challenges; nil: those
+	info       *info    // for the answer if accepted; may be nil
+}
+
+type outcome int
+
+const (
+	missing   outcome = iota // no credentials, or of a scheme not offered: 407
+	accepted                 // right
+	wrong                    // 407, or Behaviour.RefuseWith
+	again                    // right, but of an old nonce or the like: 407
+	malformed                // breaks a rule: 400
+	tooLarge                 // content that cannot be kept in memory: 413
+)
+
+func reject(reason string) verdict {
+	return verdict{outcome: malformed, reason: reason}
+}
+
+// authenticate reports whether the request may pass. If not it has answered
+// it.
+func (x *exchange) authenticate() bool {
+	p := x.c.p
+	if len(p.schemes) == 0 && len(p.behaviour.Challenges) == 0 {
+		return true
+	}
+	tried, v := x.verify()
+	x.note(v)
+	switch v.outcome {
+	case accepted:
+		x.info = v.info
+		return true
+	case malformed:
+		x.answer(http.StatusBadRequest, nil, v.reason)
+		return false
+	case tooLarge:
+		x.answer(http.StatusRequestEntityTooLarge, nil, v.reason)
+		return false
+	case wrong:
+		if status := p.behaviour.RefuseWith; status != 0 && status != http.StatusProxyAuthRequired {
+			x.answer(status, nil, v.reason)
+			return false
+		}
+	}
+	challenges := append([]string(nil), p.behaviour.Challenges...)
+	for _, s := range p.schemes {
+		if s == tried && v.challenges != nil {
+			challenges = append(challenges, v.challenges...)
+		} else {
+			challenges = append(challenges, s.challenges(x.c)...)
+		}
+	}
+	if p.behaviour.OneField {
+		challenges = []string{strings.Join(challenges, ", ")}
+	}
+	x.answer(http.StatusProxyAuthRequired, http.Header{"Proxy-Authenticate": challenges}, v.reason)
+	return false
+}
+
+// verify finds the scheme of the credentials and asks it.
+func (x *exchange) verify() (tried scheme, v verdict) {
+	fields := x.r.Header["Proxy-Authorization"]
+	switch {
+	case len(fields) == 0:
+		return nil, verdict{reason: "credentials are required"}
+	case len(fields) > 1:
+		return nil, reject("more than one Proxy-Authorization field")
+	}
+	name, credentials, _ := strings.Cut(fields[0], " ")
+	for _, s := range x.c.p.schemes {
+		if strings.EqualFold(name, s.name()) {
+			return s, s.verify(x, credentials)
+		}
+	}
+	return nil, verdict{reason: "the scheme of the credentials is not offered"}
+}
+
+// note records a verdict.
+func (x *exchange) note(v verdict) {
+	p := x.c.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch v.outcome {
+	case wrong:
+		p.record.refused[v.user]++
+		p.record.attempts[v.user]++
+	case again:
+		p.record.attempts[v.user]++
+	case accepted:
+		p.record.attempts[v.user]++
+		x.leg.User = v.user
+	}
+}

@@ -1,0 +1,520 @@
+package proxytest
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Digest offers the Digest scheme as of RFC 7616 or, without quality of
+// protection, RFC 2069.
+//
+// Credentials that break a rule of those are answered 400: a value quoted
+// that must not be or the reverse, a parameter missing, given twice, or not
+// as in the challenge. Those that keep them are judged in this order: a wrong
+// response gets a fresh challenge; a right one with a nonce that is unknown
+// or too old gets a fresh challenge with stale=true; then the nonce count is
+// looked at.
+type Digest struct {
+	// Realm is the realm named in the challenges.
+	Realm string
+
+	// Algorithms are the algorithms offered, one challenge for each, each
+	// with its own nonce: "MD5", "SHA-256", "SHA-512-256", and each of them
+	// with "-sess" after it. If it is empty there is one challenge without an
+	// algorithm, which means MD5.
+	Algorithms []string
+
+	// QOP are the qualities of protection offered, "auth" or "auth-int". If
+	// it is nil it is "auth". If it is empty but not nil none is offered,
+	// which is RFC 2069, and cannot be had with a "-sess" algorithm.
+	//
+	// With "auth-int" the content of a request is read, up to 64 MiB, before
+	// it is verified and forwarded.
+	QOP []string
+
+	// UserHash offers hashed user names (RFC 7616, section 3.4.4). A client
+	// may still send a plain one.
+	UserHash bool
+
+	// UTF8 puts charset=UTF-8 into the challenges. It changes nothing in how
+	// credentials are compared.
+	UTF8 bool
+
+	// Opaque is the opaque parameter. If it is empty there is none.
+	Opaque string
+
+	// NonceUses is how many requests a nonce can be used for; after that it
+	// is stale. If it is 0 there is no limit.
+	NonceUses int
+
+	// NonceLifetime is how long after its making a nonce is stale. If it is 0
+	// there is no limit.
+	NonceLifetime time.Duration
+
+	// NextNonce announces a fresh nonce (nextnonce in
+	// Proxy-Authentication-Info; RFC 7616, section 3.5) with each accepted
+	// request whose nonce can be used at most once more; with each if
+	// NonceUses is 0.
+	NextNonce bool
+
+	// InfoInTrailer sends Proxy-Authentication-Info in the trailer section of
+	// a forwarded answer, rather than in its header section. An answer that
+	// cannot have a trailer section, such as that to CONNECT, has it in the
+	// header section.
+	InfoInTrailer bool
+
+	// StrictNC refuses a nonce count that is not greater than all before it
+	// of its nonce, with a fresh challenge, and without stale=true.
+	StrictNC bool
+
+	// ExactNC refuses a nonce count that is not one more than the highest
+	// before it, as StrictNC does: the check of Apache's mod_auth_digest,
+	// which requests overtaking each other do not survive.
+	ExactNC bool
+
+	// AlwaysStale answers each right response with stale=true, for ever.
+	AlwaysStale bool
+
+	// RspAuth proves to the client that the proxy knows the password (rspauth
+	// in Proxy-Authentication-Info; RFC 7616, section 3.5). With "auth-int"
+	// the proof covers the content of the answer, so for a forwarded one it
+	// comes in the trailer section.
+	RspAuth bool
+
+	// BadRspAuth sends a wrong proof instead.
+	BadRspAuth bool
+
+	// CheckURI answers 400 if the uri parameter is not the target of the
+	// request: host:port for CONNECT, otherwise the absolute URL as sent, or
+	// its path and query.
+	CheckURI bool
+}
+
+// maxContent is how much content of a request is read for auth-int, in bytes.
+const maxContent = 64 << 20
+
+// algorithms are the hash functions, without "-sess".
+var algorithms = map[string]func() hash.Hash{
+	"MD5":         md5.New,
+	"SHA-256":     sha256.New,
+	"SHA-512-256": sha512.New512_256,
+}
+
+// algorithm is how a challenge has secrets hashed.
+type algorithm struct {
+	name string // as in the challenge; "" if it names none
+	new  func() hash.Hash
+	sess bool
+}
+
+func newAlgorithm(name string) (algorithm, bool) {
+	base, sess := strings.CutSuffix(name, "-sess")
+	if name == "" {
+		base = "MD5"
+	}
+	f, ok := algorithms[base]
+	return algorithm{name, f, sess}, ok
+}
+
+// hash hashes the parts, joined by colons: H of RFC 7616, and KD too.
+func (a algorithm) hash(parts ...string) string {
+	h := a.new()
+	io.WriteString(h, strings.Join(parts, ":"))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// secret is H(A1) (RFC 7616, section 3.4.2). The nonce and the cnonce are
+// those the session began with.
+func (a algorithm) secret(user, realm, password, nonce, cnonce string) string {
+	secret := a.hash(user, realm, password)
+	if a.sess {
+		secret = a.hash(secret, nonce, cnonce)
+	}
+	return secret
+}
+
+// proof is the response, or rspauth (RFC 7616, sections 3.4.1 and 3.5), for
+// H(A1) and A2 without its content; the qop is "" for RFC 2069.
+func (a algorithm) proof(secret, nonce, nc, cnonce, qop, a2, contentHash string) string {
+	switch qop {
+	case "":
+		return a.hash(secret, nonce, a.hash(a2))
+	case "auth-int":
+		a2 += ":" + contentHash
+	}
+	return a.hash(secret, nonce, nc, cnonce, qop, a.hash(a2))
+}
+
+// digest is Digest at work.
+type digest struct {
+	Digest
+	p          *Proxy
+	algorithms []algorithm
+
+	mu     sync.Mutex
+	nonces map[string]*nonce // all that were ever made
+}
+
+// nonce is one the proxy has made. digest.mu guards what changes.
+type nonce struct {
+	algorithm string
+	made      time.Time
+	uses      int    // how often it was accepted
+	count     uint64 // highest nonce count accepted
+	session   *session
+}
+
+// session spans a nonce and those announced after it. For the "-sess"
+// algorithms its secret does not change with them (RFC 7616, section 3.4.2).
+type session struct {
+	nonce   string
+	cnonces map[string]string // the first of each user
+}
+
+func (d Digest) start(p *Proxy) scheme {
+	if d.QOP == nil {
+		d.QOP = []string{"auth"}
+	}
+	for _, qop := range d.QOP {
+		if qop != "auth" && qop != "auth-int" {
+			panic("proxytest: unknown qop " + qop)
+		}
+	}
+	names := d.Algorithms
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	s := &digest{Digest: d, p: p, nonces: make(map[string]*nonce)}
+	for _, name := range names {
+		a, ok := newAlgorithm(name)
+		if !ok {
+			panic("proxytest: unknown algorithm " + name)
+		}
+		if a.sess && len(d.QOP) == 0 {
+			panic("proxytest: " + name + " needs a qop, for its cnonce")
+		}
+		s.algorithms = append(s.algorithms, a)
+	}
+	return s
+}
+
+func (d *digest) name() string { return "Digest" }
+
+func (d *digest) challenges(*conn) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.challenge(false)
+}
+
+// challenge makes fresh challenges. The caller holds d.mu.
+func (d *digest) challenge(stale bool) []string {
+	var challenges []string
+	for _, a := range d.algorithms {
+		c := "Digest realm=" + quote(d.Realm)
+		if len(d.QOP) > 0 {
+			c += ", qop=" + quote(strings.Join(d.QOP, ", "))
+		}
+		if a.name != "" {
+			c += ", algorithm=" + a.name
+		}
+		c += ", nonce=" + quote(d.newNonce(a, nil))
+		if d.Opaque != "" {
+			c += ", opaque=" + quote(d.Opaque)
+		}
+		if stale {
+			c += ", stale=true"
+		}
+		if d.UTF8 {
+			c += ", charset=UTF-8"
+		}
+		if d.UserHash {
+			c += ", userhash=true"
+		}
+		challenges = append(challenges, c)
+	}
+	return challenges
+}
+
+// newNonce makes a nonce; it begins a session unless given one. The caller
+// holds d.mu.
+func (d *digest) newNonce(a algorithm, s *session) string {
+	value := rand.Text()
+	if s == nil {
+		s = &session{nonce: value, cnonces: make(map[string]string)}
+	}
+	d.nonces[value] = &nonce{algorithm: a.name, made: time.Now(), session: s}
+	return value
+}
+
+// response is what well-formed credentials say.
+type response struct {
+	algorithm
+	user     string // as claimed, still hashed if hashed
+	hashed   bool
+	nonce    string
+	uri      string
+	response string
+	qop      string // "" for RFC 2069, and then there are no cnonce and nc
+	cnonce   string
+	nc       string
+	count    uint64 // nc
+}
+
+func (d *digest) verify(x *exchange, credentials string) verdict {
+	params, err := parseParams(credentials)
+	if err != nil {
+		return reject("Digest: " + err.Error())
+	}
+	r, err := d.read(params)
+	if err != nil {
+		return reject("Digest: " + err.Error())
+	}
+	if d.CheckURI && !isTarget(r.uri, x.r) {
+		return reject(fmt.Sprintf("Digest: uri=%q is not the target of the request", r.uri))
+	}
+	contentHash := ""
+	if r.qop == "auth-int" {
+		h := r.new()
+		if err := x.readWhole(h); err != nil {
+			return verdict{outcome: tooLarge, reason: "Digest: content for auth-int: " + err.Error()}
+		}
+		contentHash = hex.EncodeToString(h.Sum(nil))
+	}
+
+	user, password, known := r.user, "", false
+	if r.hashed {
+		user, password, known = d.unhash(r)
+	} else {
+		password, known = d.p.password(user)
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.nonces[r.nonce]
+	first, cnonce := r.nonce, r.cnonce // of the session
+	if n != nil {
+		first = n.session.nonce
+		if c, ok := n.session.cnonces[user]; ok {
+			cnonce = c
+		}
+	}
+	secret := r.secret(user, d.Realm, password, first, cnonce)
+	a2 := x.r.Method + ":" + r.uri
+	right := known && r.response == r.proof(secret, r.nonce, r.nc, r.cnonce, r.qop, a2, contentHash)
+	switch {
+	case !right:
+		return verdict{outcome: wrong, user: user, reason: "Digest: wrong user name or password"}
+	case n == nil || d.isStale(n):
+		return verdict{outcome: again, user: user, reason: "Digest: the nonce is stale", challenges: d.challenge(true)}
+	case r.qop != "" && (d.StrictNC && r.count <= n.count || d.ExactNC && r.count != n.count+1):
+		return verdict{outcome: again, user: user, reason: "Digest: the nonce count is not as expected"}
+	}
+	n.uses++
+	n.count = max(n.count, r.count)
+	n.session.cnonces[user] = cnonce
+	return verdict{outcome: accepted, user: user, info: d.info(r, n, secret)}
+}
+
+// isStale reports whether a nonce is too old. The caller holds d.mu.
+func (d *digest) isStale(n *nonce) bool {
+	return d.AlwaysStale ||
+		d.NonceUses > 0 && n.uses >= d.NonceUses ||
+		d.NonceLifetime > 0 && time.Since(n.made) > d.NonceLifetime
+}
+
+// info returns what to tell a client of an accepted response. The caller
+// holds d.mu.
+func (d *digest) info(r response, n *nonce, secret string) *info {
+	next := ""
+	if d.NextNonce && (d.NonceUses == 0 || n.uses >= d.NonceUses-1) {
+		next = "nextnonce=" + quote(d.newNonce(r.algorithm, n.session))
+	}
+	prove := d.RspAuth || d.BadRspAuth
+	if next == "" && !prove {
+		return nil
+	}
+	i := &info{trailer: d.InfoInTrailer}
+	if prove && r.qop == "auth-int" {
+		i.content = r.new()
+	}
+	i.value = func(contentHash string) string {
+		var values []string
+		if next != "" {
+			values = append(values, next)
+		}
+		if prove {
+			if d.BadRspAuth {
+				secret = r.hash("not the secret")
+			}
+			proof := r.proof(secret, r.nonce, r.nc, r.cnonce, r.qop, ":"+r.uri, contentHash)
+			values = append(values, "rspauth="+quote(proof))
+			if r.qop != "" {
+				values = append(values, "qop="+r.qop, "cnonce="+quote(r.cnonce), "nc="+r.nc)
+			}
+		}
+		return strings.Join(values, ", ")
+	}
+	return i
+}
+
+// unhash returns the user whose hashed name is in the response or, if there
+// is none, the hash itself.
+func (d *digest) unhash(r response) (user, password string, known bool) {
+	d.p.mu.Lock()
+	defer d.p.mu.Unlock()
+	for user, password := range d.p.users {
+		if r.hash(user, d.Realm) == r.user {
+			return user, password, true
+		}
+	}
+	return r.user, "", false
+}
+
+// read checks all that can be checked without knowing the user (RFC 7616,
+// section 3.4).
+func (d *digest) read(params map[string]param) (r response, err error) {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		switch name {
+		case "username", "realm", "nonce", "uri", "response", "cnonce", "opaque":
+			if !params[name].quoted {
+				return r, fmt.Errorf("the value of %s must be quoted", name)
+			}
+		case "algorithm", "qop", "nc", "userhash", "username*":
+			if params[name].quoted {
+				return r, fmt.Errorf("the value of %s must not be quoted", name)
+			}
+		}
+	}
+	for _, name := range []string{"realm", "nonce", "uri", "response"} {
+		if _, ok := params[name]; !ok {
+			return r, fmt.Errorf("the parameter %s is missing", name)
+		}
+	}
+	if realm := params["realm"].value; realm != d.Realm {
+		return r, fmt.Errorf("realm=%q is not that of the challenge", realm)
+	}
+	if opaque, ok := params["opaque"]; opaque.value != d.Opaque || ok != (d.Opaque != "") {
+		return r, fmt.Errorf("opaque=%q is not that of the challenge", opaque.value)
+	}
+	r.nonce, r.uri, r.response = params["nonce"].value, params["uri"].value, params["response"].value
+	if err := d.readAlgorithm(&r, params); err != nil {
+		return r, err
+	}
+	if len(r.response) != 2*r.new().Size() || !isLowerHex(r.response) {
+		return r, fmt.Errorf("response=%q is not %d lower-case hexadecimal digits", r.response, 2*r.new().Size())
+	}
+	if err := d.readUser(&r, params); err != nil {
+		return r, err
+	}
+	return r, d.readQOP(&r, params)
+}
+
+// readAlgorithm checks that the algorithm is that of the nonce or, if the
+// nonce is unknown, one of those offered.
+func (d *digest) readAlgorithm(r *response, params map[string]param) error {
+	name, given := params["algorithm"]
+	d.mu.Lock()
+	n := d.nonces[r.nonce]
+	d.mu.Unlock()
+	for _, a := range d.algorithms {
+		if a.name == name.value && given == (a.name != "") && (n == nil || n.algorithm == a.name) {
+			r.algorithm = a
+			return nil
+		}
+	}
+	return fmt.Errorf("algorithm=%q is not that of the challenge", name.value)
+}
+
+// readUser reads the name of the user in any of its three forms.
+func (d *digest) readUser(r *response, params map[string]param) (err error) {
+	plain, isPlain := params["username"]
+	extended, isExtended := params["username*"]
+	switch hashed := params["userhash"]; hashed.value {
+	case "true":
+		r.hashed = true
+	case "", "false":
+	default:
+		return fmt.Errorf("userhash=%s is neither true nor false", hashed.value)
+	}
+	switch {
+	case r.hashed && !d.UserHash:
+		return fmt.Errorf("userhash=true was not offered")
+	case r.hashed && isExtended:
+		return fmt.Errorf("username* is not for a hashed name")
+	case isPlain && isExtended:
+		return fmt.Errorf("both username and username* are given")
+	case isPlain:
+		r.user = plain.value
+	case isExtended:
+		if r.user, err = decodeExtended(extended.value); err != nil {
+			return fmt.Errorf("username*: %v", err)
+		}
+	default:
+		return fmt.Errorf("the parameter username is missing")
+	}
+	return nil
+}
+
+// readQOP reads qop and what comes with it: all three, or none.
+func (d *digest) readQOP(r *response, params map[string]param) error {
+	for _, name := range []string{"qop", "cnonce", "nc"} {
+		if _, ok := params[name]; ok != (len(d.QOP) > 0) {
+			if ok {
+				return fmt.Errorf("the parameter %s is given, but no qop was offered", name)
+			}
+			return fmt.Errorf("the parameter %s is missing", name)
+		}
+	}
+	if len(d.QOP) == 0 {
+		return nil
+	}
+	r.qop, r.cnonce, r.nc = params["qop"].value, params["cnonce"].value, params["nc"].value
+	if !slices.Contains(d.QOP, r.qop) {
+		return fmt.Errorf("qop=%s was not offered", r.qop)
+	}
+	if len(r.nc) != 8 || !isLowerHex(r.nc) {
+		return fmt.Errorf("nc=%s is not 8 lower-case hexadecimal digits", r.nc)
+	}
+	var err error
+	r.count, err = strconv.ParseUint(r.nc, 16, 32)
+	return err
+}
+
+func isLowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+
+// isTarget reports whether the uri names the target of the request.
+func isTarget(uri string, r *http.Request) bool {
+	return uri == r.RequestURI || r.Method != http.MethodConnect && uri == r.URL.RequestURI()
+}
+
+// readWhole reads the content of the request, writes it to h, and keeps it
+// for the origin.
+func (x *exchange) readWhole(h hash.Hash) error {
+	if x.body == nil {
+		return nil
+	}
+	content, err := io.ReadAll(io.LimitReader(x.body, maxContent+1))
+	switch {
+	case err != nil:
+		return err
+	case len(content) > maxContent:
+		return fmt.Errorf("more than %d bytes", maxContent)
+	}
+	h.Write(content)
+	x.whole = bytes.NewReader(content)
+	return nil
+}

@@ -1,0 +1,241 @@
+package proxyauth
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/proxy"
+)
+
+// A routeKey is all that tells one route from another: the proxy, and the
+// identity that its URL carries. It is compared exactly.
+type routeKey struct {
+	scheme, host       string // scheme "" is the way without a proxy
+	username, password string
+	hasUser            bool
+}
+
+// A route holds all that is known about one proxy: how to reach it, its
+// connections, and how far authentication has got. Nothing of it is shared
+// with another route.
+type route struct {
+	t    *core
+	key  routeKey
+	name string // the proxy's URL for people, without userinfo
+	url  *url.URL
+
+	used atomic.Uint64 // core.clock when last used, for maxRoutes
+
+	// The ways out. Without an HTTP proxy (directly, or by SOCKS, which
+	// net/http does itself) there is only the direct one.
+	direct  *http.Transport
+	tunnel  *http.Transport // https://: dials by CONNECT
+	forward *http.Transport // http://: the proxy gets absolute-form requests
+
+	// standing is how requests are sent now; nil while that is not known.
+	standing atomic.Pointer[standing]
+
+	mu         sync.Mutex
+	learner    *lead       // the request that is finding out; nil: none
+	rejections []rejection // credentials that the proxy refused
+	proved     bool        // a scheme stronger than Basic has succeeded
+}
+
+// maxRoutes bounds the routes of a Transport. Proxy services that take a
+// session's name in the user name make a new one for every session.
+const maxRoutes = 1024
+
+// route returns the route for a proxy URL; nil means no proxy.
+func (c *core) route(u *url.URL) (*route, error) {
+	var key routeKey
+	if u != nil {
+		key = routeKey{scheme: u.Scheme, host: u.Host}
+		if key.scheme == "" {
+			key.scheme = "http" // as net/http does
+		}
+		if u.User != nil {
+			key.hasUser = true
+			key.username = u.User.Username()
+			key.password, _ = u.User.Password()
+		}
+	}
+	c.mu.RLock()
+	r, now := c.routes[key], c.clock
+	c.mu.RUnlock()
+	if r == nil {
+		return c.newRoute(key, u)
+	}
+	if r.used.Load() != now {
+		r.used.Store(now)
+	}
+	return r, nil
+}
+
+func (c *core) newRoute(key routeKey, original *url.URL) (*route, error) {
+	r := &route{t: c, key: key}
+	switch key.scheme {
+	case "":
+		r.direct = c.base.Clone()
+		r.direct.Proxy = nil
+	case "socks5", "socks5h":
+		r.name = (&url.URL{Scheme: key.scheme, Host: key.host}).String()
+		r.url = original
+		r.direct = c.base.Clone()
+		r.direct.Proxy = http.ProxyURL(original)
+	case "http", "https":
+		r.url = r.proxyURL()
+		if r.url.Hostname() == "" {
+			return nil, fmt.Errorf("proxyauth: the proxy URL %q has no host", r.url)
+		}
+		r.name = r.url.String()
+		r.tunnel = r.tunnelTransport()
+		r.forward = r.forwardTransport()
+	default:
+		return nil, fmt.Errorf("proxyauth: proxy URL scheme %q is not supported: use http, https, socks5 or socks5h", key.scheme)
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first := c.routes[key]; first != nil {
+		return first, nil
+	}
+	if len(c.routes) >= maxRoutes {
+		c.dropOldest()
+	}
+	c.clock++
+	r.used.Store(c.clock)
+	c.routes[key] = r
+	return r, nil
+}
+
+// dropOldest forgets the route that was not used for the longest time.
+// Requests under way on it go on. c.mu is held.
+func (c *core) dropOldest() {
+	var oldest *route
+	for _, r := range c.routes {
+		if oldest == nil || r.used.Load() < oldest.used.Load() {
+			oldest = r
+		}
+	}
+	delete(c.routes, oldest.key)
+	oldest.closeIdle()
+}
+
+// proxyURL returns the proxy's URL without userinfo, new each time since
+// others get to hold it.
+func (r *route) proxyURL() *url.URL { return &url.URL{Scheme: r.key.scheme, Host: r.key.host} }
+
+// roundTrip sends req by the way out that its URL asks for.
+func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
+	switch {
+	case r.direct != nil:
+		return roundTripOrigin(r.direct, req)
+	case req.URL.Scheme == "https":
+		return roundTripOrigin(r.tunnel, req)
+	}
+	return r.roundTripForward(req)
+}
+
+// roundTripOrigin sends req where the next hop is its origin, which must not
+// see what is meant for a proxy.
+func roundTripOrigin(t *http.Transport, req *http.Request) (*http.Response, error) {
+	bare := withoutProxyAuthorization(req)
+	resp, err := t.RoundTrip(bare)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+const proxyAuthorization = "Proxy-Authorization"
+
+// withoutProxyAuthorization returns req itself where it has no such field, in
+// whatever case a program may have put it into the map.
+func withoutProxyAuthorization(req *http.Request) *http.Request {
+	for name := range req.Header {
+		if len(name) == len(proxyAuthorization) && strings.EqualFold(name, proxyAuthorization) {
+			bare := *req
+			bare.Header = maps.Clone(req.Header)
+			maps.DeleteFunc(bare.Header, func(name string, _ []string) bool {
+				return strings.EqualFold(name, proxyAuthorization)
+			})
+			return &bare
+		}
+	}
+	return req
+}
+
+func (r *route) closeIdle() {
+	for _, t := range []*http.Transport{r.direct, r.tunnel, r.forward} {
+		if t != nil {
+			t.CloseIdleConnections()
+		}
+	}
+}
+
+// DialContext connects to addr ("host:port") through its proxy, or directly
+// where there is none: for anything that is not HTTP. network must be "tcp",
+// "tcp4" or "tcp6", and counts only without a proxy. The proxy is the one for
+// https://addr; the name goes to it unresolved.
+//
+// The connection is the raw one to the proxy wherever possible: a
+// *net.TCPConn for http:// proxies, unless bytes of the target came together
+// with the proxy's answer. Errors are as with RoundTrip; a refusal for other
+// reasons than authentication is a [*ConnectError].
+func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return nil, fmt.Errorf("proxyauth: network %q cannot go through an HTTP proxy: use tcp", network)
+	}
+	if err := checkAddr(addr); err != nil {
+		return nil, err
+	}
+	c := t.settings()
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Scheme: "https", Host: addr}, Host: addr, Header: http.Header{}}
+	r, err := c.routeFor(req.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.tunnel != nil:
+		return r.dialTunnel(ctx, network, addr)
+	case r.url != nil:
+		return c.dialSOCKS(ctx, r.url, addr)
+	}
+	return c.dial(ctx, network, addr)
+}
+
+// checkAddr refuses what could not stand in a CONNECT request.
+func checkAddr(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("proxyauth: address to dial: %w", err)
+	}
+	if host == "" || port == "" || strings.ContainsFunc(addr, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fmt.Errorf("proxyauth: address to dial: %q is not host:port", addr)
+	}
+	return nil
+}
+
+// dialSOCKS tunnels through a SOCKS5 proxy, whose own authentication needs no
+// help.
+func (c *core) dialSOCKS(ctx context.Context, u *url.URL, addr string) (net.Conn, error) {
+	var auth *proxy.Auth
+	if u.User != nil {
+		auth = &proxy.Auth{User: u.User.Username()}
+		auth.Password, _ = u.User.Password()
+	}
+	d, err := proxy.SOCKS5("tcp", hostPort(u), auth, dialer(c.dial))
+	if err != nil {
+		return nil, fmt.Errorf("proxyauth: %w", err)
+	}
+	return d.(proxy.ContextDialer).DialContext(ctx, "tcp", addr)
+}

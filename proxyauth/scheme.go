@@ -1,0 +1,60 @@
+package proxyauth
+
+import (
+	"net/http"
+
+	"github.com/go-proxyauth/go-proxyauth/digest"
+)
+
+// A Scheme is a way to authenticate to a proxy: [Basic] or [Digest]. Its
+// methods are for this package alone.
+type Scheme interface {
+	// Name is the auth-scheme as the standards write it: "Basic", "Digest", …
+	Name() string
+
+	// accept prepares to answer the best of offers, which are all of this
+	// scheme, with credentials. No offers at all means that there was no
+	// challenge yet; a scheme that needs one returns an error.
+	accept(offers []Challenge, c Credentials) (requestAuth, error)
+}
+
+// DefaultSchemes returns the schemes in their order of preference when
+// Transport.Schemes is nil: Digest, Basic.
+func DefaultSchemes() []Scheme { return []Scheme{Digest(), Basic()} }
+
+// Authentication has two natures. A requestAuth is the request-bound one: it
+// computes a header for each request, on any connection of its route, and is
+// used by many at once. (The connection-bound one runs its legs on one
+// connection, which then stays authenticated.)
+type requestAuth interface {
+	// authorize returns the Proxy-Authorization for one request: the one that
+	// is forwarded, or the CONNECT.
+	authorize(req *http.Request) (answer, error)
+
+	// refused says what a 407 to a means, and returns what to answer next
+	// time where that is not a rejection.
+	refused(a answer, offers []Challenge) (requestAuth, refusal)
+
+	// renew returns the same credentials for a fresh challenge.
+	renew(offers []Challenge) (requestAuth, bool)
+
+	// accepted checks the proxy's reply to a, which let the request pass. It
+	// returns what to use from now on if the proxy says so (else nil), and an
+	// error if the proxy fails to prove itself.
+	accepted(a answer, resp *http.Response) (requestAuth, error)
+}
+
+// An answer is one Proxy-Authorization.
+type answer struct {
+	field  []string      // the field's values; nil: none is sent
+	digest digest.Answer // for Digest
+}
+
+// A refusal is what a 407 to an answer means.
+type refusal int
+
+const (
+	rejected  refusal = iota // the credentials are wrong
+	stale                    // only the nonce was too old
+	overtaken                // the nonce, too: it may have been used out of order
+)

@@ -1,0 +1,332 @@
+//go:build realproxy
+
+package proxyauth_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// squid is a running squid of the test's own.
+type squid struct {
+	dir           string
+	port, tlsPort int
+}
+
+// squidEntry is a line of squid's access log.
+type squidEntry struct {
+	Method     string
+	URL        string // as squid got it; for a CONNECT host:port
+	Status     int    // as sent to the client
+	User       string // claimed user, also when refused; "" without credentials
+	AuthScheme string // "Basic", "Digest", "other"; "" without credentials
+}
+
+// startSquid runs a squid until the end of the test. The schemes are "none" or
+// the challenges in their order, such as "digest basic"; users maps names to
+// passwords; env has the variables of testdata/squid/run, such as
+// "NONCE_MAX_COUNT=5".
+//
+// squid takes 2 s to stop, so subtests had better share one.
+func startSquid(t testing.TB, schemes string, users map[string]string, env ...string) *squid {
+	t.Helper()
+	for _, name := range []string{"squid", "openssl"} {
+		requireProgram(t, name)
+	}
+
+	// Not t.TempDir: its parent is closed to the user that squid becomes when it
+	// is started by root.
+	dir, err := os.MkdirTemp("", "squid")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+
+	var lines strings.Builder
+	for name, password := range users {
+		fmt.Fprintf(&lines, "%s:%s\n", name, password)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "users"), []byte(lines.String()), 0o600))
+
+	s := &squid{dir: dir}
+	s.port, s.tlsPort = freePorts(t)
+
+	cmd := exec.Command("../testdata/squid/run", dir, strconv.Itoa(s.port), strconv.Itoa(s.tlsPort), schemes)
+	cmd.Env = append(os.Environ(), env...)
+	// A file and not a buffer: for a buffer, Wait would wait for squid's helpers.
+	stderr, err := os.Create(filepath.Join(dir, "stderr"))
+	require.NoError(t, err)
+	defer stderr.Close()
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	// A group of its own, so that helpers that outlive squid can be killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, cmd.Start())
+
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		// squid first and alone: it would start helpers again that end before it.
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-exited:
+		case <-time.After(5 * time.Second):
+			t.Error("squid did not stop within 5 s of SIGTERM")
+		}
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-exited
+	})
+
+	deadline := time.After(10 * time.Second)
+	for !accepts(s.port) || !accepts(s.tlsPort) {
+		select {
+		case <-exited:
+			t.Fatalf("squid did not start: %s\n%s", cmd.ProcessState, s.output())
+		case <-deadline:
+			t.Fatalf("squid does not accept connections after 10 s\n%s", s.output())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	// Without one of its ports squid runs on, and another process has accepted.
+	if output := s.output(); strings.Contains(output, "Cannot bind") {
+		t.Fatalf("squid did not get its ports\n%s", output)
+	}
+	return s
+}
+
+// URL is the proxy without TLS.
+func (s *squid) URL() *url.URL {
+	return &url.URL{Scheme: "http", Host: fmt.Sprintf("localhost:%d", s.port)}
+}
+
+// TLSURL is the proxy with TLS; its certificate is in RootCAs.
+func (s *squid) TLSURL() *url.URL {
+	return &url.URL{Scheme: "https", Host: fmt.Sprintf("localhost:%d", s.tlsPort)}
+}
+
+// RootCAs returns a new pool that holds the certificate of the proxy, for
+// localhost and 127.0.0.1.
+func (s *squid) RootCAs() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(filepath.Join(s.dir, "proxy.crt"))
+	if err != nil || !pool.AppendCertsFromPEM(pem) {
+		panic(fmt.Sprintf("squid's certificate: %v", err)) // it served with it
+	}
+	return pool
+}
+
+// Log returns the requests so far. squid logs a request shortly after the
+// client has the response, and a CONNECT when the tunnel has ended: see WaitLog.
+func (s *squid) Log(t testing.TB) []squidEntry {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.dir, "access.log"))
+	if !errors.Is(err, fs.ErrNotExist) { // no request yet
+		require.NoError(t, err)
+	}
+	var entries []squidEntry
+	for line := range strings.Lines(string(data)) {
+		if !strings.HasSuffix(line, "\n") {
+			break // squid is writing it
+		}
+		fields := strings.Fields(line)
+		require.Len(t, fields, 5, "squid's log: %q", line)
+		for i, field := range fields {
+			if field == "-" {
+				fields[i] = ""
+			}
+		}
+		status, err := strconv.Atoi(fields[2])
+		require.NoError(t, err, "squid's log: %q", line)
+		user, err := url.PathUnescape(fields[3])
+		require.NoError(t, err, "squid's log: %q", line)
+		entries = append(entries, squidEntry{
+			Method: fields[0], URL: fields[1], Status: status, User: user, AuthScheme: fields[4],
+		})
+	}
+	return entries
+}
+
+// WaitLog returns the requests as soon as there are at least n.
+func (s *squid) WaitLog(t testing.TB, n int) []squidEntry {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		entries := s.Log(t)
+		if len(entries) >= n {
+			return entries
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("squid logged fewer than %d requests: %+v", n, entries)
+		}
+	}
+}
+
+// Attempts returns the requests so far that carried credentials.
+func (s *squid) Attempts(t testing.TB) []squidEntry {
+	t.Helper()
+	var attempts []squidEntry
+	for _, entry := range s.Log(t) {
+		if entry.AuthScheme != "" {
+			attempts = append(attempts, entry)
+		}
+	}
+	return attempts
+}
+
+// output tells why squid did not start.
+func (s *squid) output() string {
+	var b strings.Builder
+	for _, name := range []string{"stderr", "cache.log"} {
+		data, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			data = []byte(err.Error())
+		}
+		if tail := 4000; len(data) > tail {
+			data = data[len(data)-tail:]
+		}
+		fmt.Fprintf(&b, "--- %s\n%s\n", name, data)
+	}
+	return b.String()
+}
+
+// requireProgram fails the test, rather than skip it, without the program: who
+// asks for tests with a real proxy must not get a pass without one.
+func requireProgram(t testing.TB, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err == nil {
+		return
+	}
+	// Debian has it here, which is not in everybody's PATH.
+	if _, err := exec.LookPath("/usr/sbin/" + name); err == nil {
+		return
+	}
+	t.Fatalf("no program %s: the realproxy tests need the Debian packages squid-openssl and openssl", name)
+}
+
+// freePorts returns two ports that were free a moment ago.
+func freePorts(t testing.TB) (int, int) {
+	t.Helper()
+	var ports [2]int
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close() // not before both are known, or they might be the same
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports[0], ports[1]
+}
+
+func accepts(port int) bool {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// TestSquidHarness shows with net/http alone that squid and its log are as the
+// other tests take them to be.
+func TestSquidHarness(t *testing.T) {
+	const user, password = "jäsøn", "a b:ü "
+	s := startSquid(t, "digest basic", map[string]string{user: password, "other": "x"})
+
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	plain := httptest.NewServer(hello)
+	t.Cleanup(plain.Close)
+	secure := httptest.NewTLSServer(hello)
+	t.Cleanup(secure.Close)
+	roots := s.RootCAs()
+	roots.AddCert(secure.Certificate())
+
+	type access struct {
+		name   string
+		user   *url.Userinfo
+		status int
+		scheme string
+	}
+	accesses := []access{
+		{"no credentials", nil, 407, ""},
+		{"wrong password", url.UserPassword(user, "wrong"), 407, "Basic"},
+		{"right password", url.UserPassword(user, password), 200, "Basic"},
+	}
+	logged := 0
+	check := func(proxy url.URL, method, target string, a access) {
+		t.Run(strings.Join([]string{proxy.Scheme, method, a.name}, " "), func(t *testing.T) {
+			proxy.User = a.user
+			status, challenges := get(t, &proxy, roots, target)
+			require.Equal(t, a.status, status)
+			if a.status == 407 {
+				require.Len(t, challenges, 2)
+				require.Regexp(t, `^Digest realm="proxy test", nonce="\w+", qop="auth", stale=false$`, challenges[0])
+				require.Equal(t, `Basic realm="proxy test", charset="UTF-8"`, challenges[1])
+			}
+
+			want := squidEntry{Method: method, URL: target, Status: a.status, AuthScheme: a.scheme}
+			if method == "CONNECT" {
+				want.URL = secure.Listener.Addr().String()
+			}
+			if a.user != nil {
+				want.User = user
+			}
+			logged++
+			require.Equal(t, want, s.WaitLog(t, logged)[logged-1])
+		})
+	}
+	for _, proxy := range []*url.URL{s.URL(), s.TLSURL()} {
+		for _, a := range accesses {
+			check(*proxy, "GET", plain.URL+"/", a)
+			check(*proxy, "CONNECT", secure.URL+"/", a)
+		}
+	}
+	require.Len(t, s.Log(t), 12)
+	require.Len(t, s.Attempts(t), 8)
+}
+
+// get asks for the target by the proxy with net/http, on connections of its
+// own, and returns the status, be it the proxy's or the target's, and the
+// challenges.
+func get(t *testing.T, proxy *url.URL, roots *x509.CertPool, target string) (status int, challenges []string) {
+	t.Helper()
+	transport := &http.Transport{
+		Proxy:           http.ProxyURL(proxy),
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+			status, challenges = response.StatusCode, response.Header.Values("Proxy-Authenticate")
+			return nil
+		},
+	}
+	defer transport.CloseIdleConnections() // ends the tunnel, for the log
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	response, err := client.Get(target)
+	if status == 407 { // of a CONNECT
+		require.Error(t, err)
+		return status, challenges
+	}
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	if response.StatusCode == 200 {
+		require.Equal(t, "hello", string(body))
+	}
+	return response.StatusCode, response.Header.Values("Proxy-Authenticate")
+}

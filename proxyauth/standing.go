@@ -1,0 +1,199 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// A standing is how a route's requests are sent at a time. It does not change;
+// a route gets another one.
+type standing struct {
+	// auth answers for the requests; nil: they go without credentials.
+	auth   requestAuth
+	scheme Scheme
+	cred   Credentials
+	from   string // where cred came from, for errors
+
+	// proven: the proxy has let a request pass this way.
+	proven bool
+
+	// refusal, if set, is why no request is sent at all.
+	refusal *AuthError
+	until   time.Time // when to try again all the same
+}
+
+// with returns st with another nonce or the like.
+func (st *standing) with(auth requestAuth, proven bool) *standing {
+	next := *st
+	next.auth, next.proven = auth, proven
+	return &next
+}
+
+// A rejection is credentials that the proxy refused.
+type rejection struct {
+	scheme string
+	realm  string
+	cred   Credentials
+	at     time.Time
+}
+
+// A lead is the turn of the one request that finds out how a route stands,
+// while others wait for what it learns. Credentials of which it is not known
+// whether they are right are only sent under a lead: a thousand goroutines must
+// not try one wrong password a thousand times.
+type lead struct {
+	done chan struct{}
+	err  *AuthError // set before done is closed: ends those who waited, too
+}
+
+// maxWait bounds how long a request waits for another one to find out. A proxy
+// refuses at once; a lead that takes longer is waiting for a slow origin, which
+// means that it got through.
+const maxWait = 10 * time.Second
+
+var errCanceled = errors.New("proxyauth: request canceled")
+
+// enter returns how to send req: by the standing of its route, or with the lead
+// to find out. Both are nil for a request that has waited too long; it goes on
+// its own. Where the proxy is known to refuse, the error says so at once.
+func (r *route) enter(req *http.Request) (*standing, *lead, error) {
+	var tooLong <-chan time.Time
+	for {
+		st := r.standing.Load()
+		if st != nil && st.refusal == nil {
+			return st, nil, nil
+		}
+		if st != nil {
+			if !r.mayTryAgain(req.Context(), st) {
+				return nil, nil, st.refusal.again(req)
+			}
+			r.standing.CompareAndSwap(st, nil)
+			continue
+		}
+		r.mu.Lock()
+		if r.standing.Load() != nil {
+			r.mu.Unlock()
+			continue
+		}
+		other := r.learner
+		if other == nil {
+			l := &lead{done: make(chan struct{})}
+			r.learner = l
+			r.mu.Unlock()
+			return nil, l, nil
+		}
+		r.mu.Unlock()
+
+		if tooLong == nil {
+			timer := time.NewTimer(maxWait)
+			defer timer.Stop()
+			tooLong = timer.C
+		}
+		select {
+		case <-other.done:
+			if other.err != nil {
+				return nil, nil, other.err.again(req)
+			}
+		case <-req.Context().Done():
+			return nil, nil, context.Cause(req.Context())
+		case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
+			return nil, nil, errCanceled
+		case <-tooLong:
+			return nil, nil, nil
+		}
+	}
+}
+
+// release ends a lead; l may be nil. Waiting requests go on by the standing, or
+// one of them leads next; with an error they end, too.
+func (r *route) release(l *lead, err *AuthError) {
+	if l == nil {
+		return
+	}
+	r.mu.Lock()
+	r.learner = nil
+	r.mu.Unlock()
+	l.err = err
+	close(l.done)
+}
+
+// settle makes st the route's standing, after it let a request pass.
+func (r *route) settle(st *standing) {
+	if !st.proven {
+		st = st.with(st.auth, true)
+	}
+	if st.auth != nil {
+		r.mu.Lock()
+		r.proved = r.proved || st.scheme.Name() != "Basic"
+		r.mu.Unlock()
+		r.t.log.Info("proxy authenticated", "proxy", r.name, "scheme", st.scheme.Name(), "source", st.from)
+	}
+	r.standing.Store(st)
+}
+
+// reject notes that the proxy refused the credentials of st.
+func (r *route) reject(st *standing, realm string) {
+	r.mu.Lock()
+	now := time.Now()
+	kept := r.rejections[:0]
+	for _, old := range r.rejections {
+		if now.Sub(old.at) < r.t.rejectedFor {
+			kept = append(kept, old)
+		}
+	}
+	if len(kept) >= maxRejections {
+		kept = append(kept[:0], kept[1:]...)
+	}
+	r.rejections = append(kept, rejection{st.scheme.Name(), realm, st.cred, now})
+	r.mu.Unlock()
+	r.standing.CompareAndSwap(st, nil)
+}
+
+// maxRejections bounds the memory of a route whose source keeps giving other
+// wrong credentials.
+const maxRejections = 64
+
+// rejected reports whether the proxy refused c for scheme not long ago, and for
+// how many schemes it did.
+func (r *route) rejected(scheme string, c Credentials) (this bool, schemes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, old := range r.rejections {
+		if old.cred == c && time.Since(old.at) < r.t.rejectedFor {
+			schemes++
+			this = this || old.scheme == scheme
+		}
+	}
+	return this, schemes
+}
+
+// mayTryAgain reports whether something has changed since the refusal st: time
+// has passed, or the source has credentials that were not refused yet.
+func (r *route) mayTryAgain(ctx context.Context, st *standing) bool {
+	if time.Now().After(st.until) {
+		return true
+	}
+	type question struct{ scheme, realm string }
+	asked := make(map[question]bool)
+	r.mu.Lock()
+	rejections := slices.Clone(r.rejections)
+	r.mu.Unlock()
+	for _, old := range rejections {
+		q := question{old.scheme, old.realm}
+		if asked[q] {
+			continue
+		}
+		asked[q] = true
+		c, _, err := r.credentials(ctx, old.scheme, old.realm)
+		if err != nil {
+			continue
+		}
+		if this, _ := r.rejected(old.scheme, c); !this {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,207 @@
+package proxyauth
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Transport is an [http.RoundTripper] that gets through proxies which demand
+// authentication, and a dialer through them ([Transport.DialContext]).
+//
+// Its zero value works: proxies and credentials come from the environment. It
+// is safe for concurrent use, and meant to be made once and shared: all it
+// learns about a proxy, and all connections, are in it. Its fields must not be
+// changed after the first use.
+type Transport struct {
+	// Base gives the settings for dialing, TLS, HTTP/2 and pooling. It is
+	// cloned and never changed; limits on connections hold for each proxy by
+	// itself. Nil means http.DefaultTransport as it was at start-up.
+	//
+	// Base.DialTLSContext is used without a proxy only. ProxyConnectHeader,
+	// GetProxyConnectHeader and OnProxyConnectResponse (for the answer that
+	// ends the authentication) work as in net/http.
+	Base *http.Transport
+
+	// Proxy returns the proxy for a request, as http.Transport.Proxy does.
+	// Nil means Base.Proxy. Without a proxy a request goes as it is.
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// Credentials supplies user names and passwords; where it has none, the
+	// userinfo of the proxy URL is taken. Nil means the userinfo of the proxy
+	// URL, else the environment's PROXY_USER and PROXY_PASS.
+	Credentials CredentialSource
+
+	// Schemes are those that may be used, in order of preference. Nil means
+	// DefaultSchemes(). With Basic alone, credentials are sent without waiting
+	// for a challenge.
+	Schemes []Scheme
+
+	// ProxyTLSClientConfig is for the connection to https:// proxies. Nil
+	// means Base.TLSClientConfig without its ServerName, NextProtos, session
+	// cache and client certificates. NextProtos is always http/1.1.
+	ProxyTLSClientConfig *tls.Config
+
+	// ForbidCleartextBasic refuses Basic where the connection to the proxy is
+	// not TLS, since anyone on the way can read the password.
+	ForbidCleartextBasic bool
+
+	// RejectedFor is how long credentials that a proxy rejected are not sent
+	// to it again, so that a client does not lock an account; requests fail at
+	// once meanwhile, unless the source gives other credentials. Zero means 15
+	// minutes; negative means for as long as the Transport lives.
+	RejectedFor time.Duration
+
+	// Logger gets events about authentication, never secrets: challenges at
+	// level Debug, success at Info, rejected credentials at Warn. Nil is silent.
+	Logger *slog.Logger
+
+	once sync.Once
+	core *core
+}
+
+// startTransport is what http.DefaultTransport was before a program could put
+// a Transport of this package there.
+var startTransport, _ = http.DefaultTransport.(*http.Transport)
+
+const (
+	defaultRejectedFor = 15 * time.Minute
+	forGood            = 1 << 62
+)
+
+// A core is a Transport's settings, complete and fixed at its first use, and
+// its routes.
+type core struct {
+	base        *http.Transport
+	http2       bool // base speaks HTTP/2 to origins
+	proxy       func(*http.Request) (*url.URL, error)
+	source      CredentialSource
+	schemes     []Scheme
+	proxyTLS    *tls.Config
+	noClearText bool
+	rejectedFor time.Duration
+	log         *slog.Logger
+
+	mu     sync.RWMutex
+	routes map[routeKey]*route
+	clock  uint64 // counts new routes; see route.used
+}
+
+func (t *Transport) settings() *core {
+	t.once.Do(func() {
+		base := t.Base
+		if base == nil {
+			base = startTransport
+		}
+		if base == nil { // another package had replaced it before us
+			base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		}
+		c := &core{
+			base:        base.Clone(),
+			proxy:       t.Proxy,
+			source:      t.Credentials,
+			schemes:     t.Schemes,
+			noClearText: t.ForbidCleartextBasic,
+			rejectedFor: t.RejectedFor,
+			log:         t.Logger,
+			routes:      make(map[routeKey]*route),
+		}
+		// Clone has made base decide about HTTP/2. A clone would decide anew,
+		// and differently once it has a DialContext of ours; and it must not
+		// share an HTTP/2 pool that the user attached to base.
+		_, c.http2 = base.TLSNextProto["h2"]
+		if c.http2 {
+			c.base.TLSNextProto = nil
+			c.base.ForceAttemptHTTP2 = true
+		}
+		if c.proxy == nil {
+			c.proxy = c.base.Proxy
+		}
+		if c.schemes == nil {
+			c.schemes = DefaultSchemes()
+		}
+		c.proxyTLS = proxyTLSConfig(t.ProxyTLSClientConfig, c.base.TLSClientConfig)
+		switch {
+		case c.rejectedFor == 0:
+			c.rejectedFor = defaultRejectedFor
+		case c.rejectedFor < 0:
+			c.rejectedFor = forGood
+		}
+		if c.log == nil {
+			c.log = slog.New(slog.DiscardHandler)
+		}
+		t.core = c
+	})
+	return t.core
+}
+
+// RoundTrip sends req through its proxy, or directly where there is none, and
+// answers what the proxy demands. It does everything [http.Transport] does,
+// and never returns a proxy's 407: see [AuthError]. A 407 of an origin, reached
+// directly or through a tunnel, is a response like any other.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := t.settings()
+	if req.URL == nil || req.Header == nil {
+		return c.base.RoundTrip(req) // for its errors
+	}
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		// Protocols that were registered are known to the original alone.
+		if t.Base != nil {
+			return t.Base.RoundTrip(req)
+		}
+		return c.base.RoundTrip(req)
+	}
+	r, err := c.routeFor(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	return r.roundTrip(req)
+}
+
+// CloseIdleConnections closes the connections that are not in use and keeps
+// what was learned about the proxies. Connections in use are not touched.
+func (t *Transport) CloseIdleConnections() {
+	c := t.settings()
+	c.base.CloseIdleConnections()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, r := range c.routes {
+		r.closeIdle()
+	}
+}
+
+// routeFor returns the route that req takes.
+func (c *core) routeFor(req *http.Request) (*route, error) {
+	var proxy *url.URL
+	if c.proxy != nil {
+		var err error
+		if proxy, err = c.proxy(req); err != nil {
+			return nil, withoutUserinfo(err)
+		}
+	}
+	return c.route(proxy)
+}
+
+// errProxyURL stands for the error about a malformed HTTP_PROXY, whose text
+// repeats the URL with its password.
+var errProxyURL = errors.New("proxyauth: invalid proxy URL, not shown because it has userinfo: " +
+	"write special characters of the user name and password percent-encoded")
+
+func withoutUserinfo(err error) error {
+	if text := err.Error(); strings.Contains(text, "://") && strings.Contains(text, "@") {
+		return errProxyURL
+	}
+	return err
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

@@ -1,0 +1,212 @@
+package proxyauth
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// tunnelTransport is the way out for https:// URLs: connections are tunnels,
+// and all that follows (TLS, HTTP/2, pooling) is net/http's, as if there were
+// no proxy.
+func (r *route) tunnelTransport() *http.Transport {
+	t := r.t.base.Clone()
+	t.Proxy = nil
+	t.DialContext = r.dialTunnel
+	t.Dial, t.DialTLS, t.DialTLSContext = nil, nil, nil //lint:ignore SA1019 they would go around the proxy
+	return t
+}
+
+// connectTimeout bounds one CONNECT and its answer, as in net/http: dialing
+// there does not end with the request that asked for it.
+const connectTimeout = time.Minute
+
+// dialTunnel returns a connection to addr through the proxy.
+func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
+	c := &connecting{r: r}
+	c.req = (&http.Request{
+		Method: http.MethodConnect,
+		URL:    &url.URL{Opaque: addr},
+		Host:   addr,
+	}).WithContext(ctx)
+	resp, err := r.run(c)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	if resp.StatusCode/100 == 2 { // RFC 9110 §9.3.6: any 2xx
+		return c.tunnel(), nil
+	}
+	var d denial
+	d.read(resp)
+	c.close()
+	d.sent = secrets(c.authorization)
+	e := &ConnectError{
+		Proxy: r.name, Target: addr, StatusCode: d.code, Status: d.status,
+		Header: d.safeHeader(), Body: d.strikeOut(d.page),
+	}
+	if c.authorization != nil {
+		e.Tried, _, _ = strings.Cut(c.authorization[0], " ")
+	}
+	return nil, e
+}
+
+// A connecting is a CONNECT under way.
+type connecting struct {
+	r   *route
+	req *http.Request
+
+	// The last leg:
+	conn          net.Conn
+	in            *bufio.Reader
+	limit         *io.LimitedReader // below in
+	authorization []string
+}
+
+func (c *connecting) request() *http.Request { return c.req }
+
+func (c *connecting) close() {
+	if c.conn != nil {
+		c.conn.Close()
+	}
+}
+
+// maxConnectHeader bounds what a proxy may answer to CONNECT, if Base does not.
+const maxConnectHeader = 256 << 10
+
+// send asks for the tunnel, on a new connection each time: after refusing one
+// CONNECT some proxies answer 400 to the next, or never, or have closed the
+// connection without saying so.
+func (c *connecting) send(authorization []string, _ bool) (*http.Response, error) {
+	c.close()
+	ctx := c.req.Context()
+	header, err := c.header(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.conn, err = c.r.dialProxy(ctx, httptrace.ContextClientTrace(ctx))
+	if err != nil {
+		return nil, err
+	}
+	c.authorization = authorization
+	if authorization != nil {
+		header[proxyAuthorization] = authorization
+	}
+	c.req.Header = header
+
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn := c.conn
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	resp, err := c.exchange()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		c.close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("proxyauth: proxy %s: CONNECT %s: %w", c.r.name, c.req.Host, err)
+	}
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		return resp, nil
+	}
+	if hook := c.r.t.base.OnProxyConnectResponse; hook != nil {
+		if err := hook(c.req.Context(), c.r.proxyURL(), c.req, resp); err != nil {
+			c.close()
+			return nil, err
+		}
+	}
+	return resp, nil
+}
+
+// header returns what the user set for CONNECT, and what HTTP/1.0 proxies need.
+func (c *connecting) header(ctx context.Context) (http.Header, error) {
+	header := c.r.t.base.ProxyConnectHeader
+	if get := c.r.t.base.GetProxyConnectHeader; get != nil {
+		var err error
+		if header, err = get(ctx, c.r.proxyURL(), c.req.Host); err != nil {
+			return nil, err
+		}
+	}
+	header = header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	if len(header["Proxy-Connection"]) == 0 {
+		header["Proxy-Connection"] = []string{"keep-alive"}
+	}
+	return header, nil
+}
+
+// exchange writes the CONNECT and reads the header of the answer.
+func (c *connecting) exchange() (*http.Response, error) {
+	if err := c.req.Write(c.conn); err != nil {
+		return nil, err
+	}
+	max := c.r.t.base.MaxResponseHeaderBytes
+	if max <= 0 {
+		max = maxConnectHeader
+	}
+	c.limit = &io.LimitedReader{R: c.conn, N: max}
+	c.in = bufio.NewReader(c.limit)
+	for {
+		resp, err := http.ReadResponse(c.in, c.req)
+		switch {
+		case err != nil && c.limit.N <= 0:
+			return nil, fmt.Errorf("the answer's header is longer than %d bytes", max)
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, fmt.Errorf("the proxy closed the connection without an answer: %w", err)
+		case err != nil:
+			return nil, err
+		case resp.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errors.New("the proxy answered 101 Switching Protocols")
+		case resp.StatusCode >= 200:
+			c.limit.N = 1 << 62
+			return resp, nil
+		}
+		// 1xx, all of them within max bytes
+	}
+}
+
+// tunnel returns the connection, which is the caller's from now on. What the
+// target sent together with the proxy's answer comes first.
+func (c *connecting) tunnel() net.Conn {
+	if n := c.in.Buffered(); n > 0 {
+		early, _ := c.in.Peek(n)
+		return &earlyConn{Conn: c.conn, early: append([]byte(nil), early...)}
+	}
+	return c.conn
+}
+
+// An earlyConn is a tunnel some of whose bytes were read already.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
+func (c *earlyConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
