@@ -187,18 +187,23 @@ func (s *Session) Authorize(method, uri string, body func() (io.ReadCloser, erro
 	var hex [maxHex]byte
 	response := s.response(hex[:0], scratch[:0], method, a, s.qop, bodyHash[:n])
 
-	b := make([]byte, 0, len(s.who)+len(s.nonce)+len(uri)+len(s.middle)+8+len(s.beforeResponse)+len(response)+len(s.tail)+8)
-	b = append(b, s.who...)
-	b = append(b, s.nonce...)
-	b = appendEscaped(b, uri)
-	b = append(b, s.middle...)
-	if s.qop != "" {
-		b = appendNC(b, a.nc)
-		b = append(b, s.beforeResponse...)
+	var b strings.Builder
+	b.Grow(len(s.who) + len(s.nonce) + len(uri) + len(s.middle) + 8 + len(s.beforeResponse) + len(response) + len(s.tail))
+	b.WriteString(s.who)
+	b.WriteString(s.nonce)
+	if strings.ContainsAny(uri, `"\\`) {
+		b.Write(appendEscaped(nil, uri))
+	} else {
+		b.WriteString(uri)
 	}
-	b = append(b, response...)
-	b = append(b, s.tail...)
-	a.Value = string(b)
+	b.WriteString(s.middle)
+	if s.qop != "" {
+		b.Write(appendNC(scratch[:0], a.nc))
+		b.WriteString(s.beforeResponse)
+	}
+	b.Write(response)
+	b.WriteString(s.tail)
+	a.Value = b.String()
 	return a, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -76,10 +77,7 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 	*out = *f.req
 	out.Body = body
 	if authorization != nil || careful {
-		out.Header = make(http.Header, len(f.req.Header)+2)
-		for name, values := range f.req.Header {
-			out.Header[name] = values
-		}
+		out.Header = maps.Clone(f.req.Header)
 		if authorization != nil {
 			out.Header[proxyAuthorization] = authorization
 		}

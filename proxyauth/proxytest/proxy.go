@@ -49,8 +49,8 @@ type Config struct {
 
 	// Dial opens the connections to origins, for CONNECT and, if Transport is
 	// nil, for the other requests too. It lets a test send api.example:443 to
-	// a local server. The network is always "tcp". If it is nil a net.Dialer
-	// is used.
+	// a local server. The network is always "tcp". It must return when the
+	// context ends, or Close waits for it. If it is nil a net.Dialer is used.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -81,12 +81,14 @@ type Proxy struct {
 	record             record
 }
 
-// New starts a proxy that is reached by plain TCP. The caller closes it.
+// New starts a proxy that is reached by plain TCP. The caller closes it. It
+// panics, like httptest.NewServer, if it cannot listen, and if a scheme is
+// given what there is not, such as an unknown algorithm.
 func New(c Config) *Proxy { return start(c, nil) }
 
 // NewTLS starts a proxy that is reached by TLS, with a certificate made for
-// the occasion; see [Proxy.ClientTLSConfig]. It speaks HTTP/1.1 only. The
-// caller closes it.
+// the occasion; see [Proxy.ClientTLSConfig]. It speaks HTTP/1.1 only. It is
+// like [New] otherwise.
 func NewTLS(c Config) *Proxy { return start(c, newCertificate()) }
 
 func start(c Config, certificate *tls.Certificate) *Proxy {

@@ -1,0 +1,227 @@
+package proxyauth_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+func TestDigestVariants(t *testing.T) {
+	users := map[string]string{"alice": "open sesame", "jäsøn": "pa ss:wo:rd "}
+	for name, d := range map[string]proxytest.Digest{
+		"no algorithm":     {},
+		"MD5":              {Algorithms: []string{"MD5"}},
+		"MD5-sess":         {Algorithms: []string{"MD5-sess"}},
+		"SHA-256":          {Algorithms: []string{"SHA-256"}},
+		"SHA-256-sess":     {Algorithms: []string{"SHA-256-sess"}},
+		"SHA-512-256":      {Algorithms: []string{"SHA-512-256"}},
+		"SHA-512-256-sess": {Algorithms: []string{"SHA-512-256-sess"}},
+		"auth-int":         {QOP: []string{"auth-int"}, Algorithms: []string{"SHA-256"}, RspAuth: true},
+		"RFC 2069":         {QOP: []string{}},
+		"userhash":         {Algorithms: []string{"SHA-256"}, UserHash: true, UTF8: true},
+		"charset":          {UTF8: true, Opaque: `o"p\aque`},
+		"nextnonce":        {NextNonce: true, Algorithms: []string{"MD5-sess"}},
+		"rspauth":          {RspAuth: true, InfoInTrailer: true},
+		"stale":            {NonceUses: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d.Realm, d.CheckURI = `proxy "test"`, true
+			o := newOrigin(t)
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{d}, Users: users})
+			for user, password := range users {
+				for _, url := range o.ways() {
+					tr := newTransport(t, p, o)
+					tr.Credentials = proxyauth.UserPassword(user, password)
+					for range 5 {
+						requireOK(t, tr, url)
+						tr.CloseIdleConnections()
+					}
+					resp, err := (&http.Client{Transport: tr}).Post(url, "text/plain", strings.NewReader("the body"))
+					require.NoError(t, err)
+					body, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					require.NoError(t, resp.Body.Close())
+					require.Contains(t, string(body), "the body")
+				}
+				require.Zero(t, p.Refused(user))
+			}
+			for _, leg := range p.Transcript() {
+				require.Contains(t, []int{200, 407}, leg.Status, "%+v", leg)
+			}
+		})
+	}
+}
+
+// RFC 7616 §3.7: the strongest algorithm that is known, wherever it stands.
+func TestDigestStrongestAlgorithm(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{
+		Auth:      []proxytest.Auth{proxytest.Digest{Realm: "r", Algorithms: []string{"MD5", "SHA-512-256", "SHA-256"}}},
+		Users:     alice,
+		Behaviour: proxytest.Behaviour{Challenges: []string{`Digest realm="r", nonce="n", algorithm=SHA3-512, qop=auth`}},
+	})
+	requireOK(t, newTransport(t, p, o), o.HTTP.URL)
+	legs := p.Transcript()
+	require.Contains(t, legs[len(legs)-1].Header.Get("Proxy-Authorization"), "algorithm=SHA-512-256")
+}
+
+func TestDigestOptions(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", QOP: []string{"auth", "auth-int"}, CheckURI: true}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Schemes = []proxyauth.Scheme{proxyauth.DigestWith(proxyauth.DigestOptions{PreferAuthInt: true, AbsoluteURI: true})}
+	requireOK(t, tr, o.HTTP.URL+"/x?y=z")
+	legs := p.Transcript()
+	sent := legs[len(legs)-1].Header.Get("Proxy-Authorization")
+	require.Contains(t, sent, "qop=auth-int")
+	require.Contains(t, sent, `uri="`+o.HTTP.URL+`/x?y=z"`)
+	requireOK(t, tr, o.HTTPS.URL)
+
+	// A body that can be read only once cannot be hashed first.
+	_, err := tr.RoundTrip(streamed(t, o.HTTP.URL, strings.NewReader("x")))
+	require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+	require.ErrorIs(t, err, digest.ErrBodyNeeded)
+	require.ErrorContains(t, err, "GetBody")
+}
+
+// concurrently makes n requests, c at a time, each of which must succeed.
+func concurrently(t *testing.T, c, n int, rt http.RoundTripper, url string) {
+	t.Helper()
+	work := make(chan struct{}, n)
+	for range n {
+		work <- struct{}{}
+	}
+	close(work)
+	var wg sync.WaitGroup
+	for range c {
+		wg.Go(func() {
+			for range work {
+				status, body, err := fetch(rt, url)
+				if assert.NoError(t, err) {
+					assert.Equal(t, 200, status, body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Apache with NcCheck refuses a nonce count that was overtaken: the caller must
+// not notice (requirement: RFC 7616 §3.4.6, mod_auth_digest).
+func TestDigestStrictNonceCount(t *testing.T) {
+	for name, d := range map[string]proxytest.Digest{
+		"ascending": {Realm: "r", StrictNC: true},
+		"exact":     {Realm: "r", ExactNC: true},
+		"short":     {Realm: "r", NonceUses: 5, NextNonce: true},
+	} {
+		o := newOrigin(t)
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{d}, Users: alice})
+				tr := newTransport(t, p, o)
+				tr.Base.DisableKeepAlives = way == "tunnel" // a CONNECT for each request
+				tr.Base.ForceAttemptHTTP2 = false
+				tr.Base.MaxIdleConnsPerHost = 50
+				concurrently(t, 50, 500, tr, url)
+				require.Zero(t, p.Refused("alice"))
+				t.Logf("%d requests, %d of them 407", p.Counts().Requests, p.Counts().Challenges)
+			})
+		}
+	}
+}
+
+// Some proxies say stale=true for ever; curl answers 51 times.
+func TestDigestAlwaysStale(t *testing.T) {
+	o := newOrigin(t)
+	for _, url := range o.ways() {
+		p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", AlwaysStale: true}}, Users: alice})
+		_, _, err := fetch(newTransport(t, p, o), url)
+		require.ErrorIs(t, err, proxyauth.ErrRejected)
+		require.ErrorContains(t, err, "again and again")
+		require.LessOrEqual(t, p.Counts().Requests, 5)
+	}
+}
+
+// One 407 for the lifetime of a nonce, not one for each connection.
+func TestDigestNonceLifetime(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", NonceUses: 10}}, Users: alice})
+	tr := newTransport(t, p, o)
+	for range 40 {
+		requireOK(t, tr, o.HTTP.URL)
+		tr.CloseIdleConnections()
+	}
+	require.Equal(t, 4, p.Counts().Challenges)
+}
+
+func TestDigestWrongProof(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		for _, trailer := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/trailer %v", way, trailer), func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", RspAuth: true, BadRspAuth: true, InfoInTrailer: trailer}}, Users: alice})
+				_, _, err := fetch(newTransport(t, p, o), url)
+				require.ErrorIs(t, err, digest.ErrServer)
+			})
+		}
+	}
+}
+
+// In an honest, serial program a password that changed is tried once more by
+// nobody: rejected is what the proxy says, not what the nonce count explains.
+func TestDigestPasswordChanged(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	requireOK(t, tr, o.HTTP.URL)
+	requireOK(t, tr, o.HTTP.URL)
+	p.SetUser("alice", "new")
+	p.Reset()
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrRejected)
+	require.Equal(t, 1, p.Refused("alice"))
+	require.ErrorContains(t, err, "downgrade", "Basic is not sent where Digest has worked")
+}
+
+// streamed returns a POST whose body can be read only once.
+func streamed(t testing.TB, url string, r io.Reader) *http.Request {
+	req, err := http.NewRequest("POST", url, struct{ io.Reader }{r})
+	require.NoError(t, err)
+	require.Nil(t, req.GetBody)
+	return req
+}
+
+// With short-lived nonces a streamed upload would be lost half-way to a 407
+// that says stale=true; it waits for the proxy to ask for it instead.
+func TestDigestStreams(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", NonceUses: 2}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.ExpectContinueTimeout = 10 * time.Second
+	want := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	for range 6 {
+		resp, err := tr.RoundTrip(streamed(t, o.HTTP.URL, bytes.NewReader(want)))
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	require.Len(t, o.bodies, 6)
+	for _, body := range o.bodies {
+		require.Equal(t, string(want), body)
+	}
+	require.EqualValues(t, 6*len(want), p.Counts().BodyBytes, "each byte was sent once")
+}
