@@ -18,15 +18,20 @@ const maxTrials = 2
 // refused, and can answer. It fails with the *AuthError that ends the request.
 func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	why := ErrNoUsableScheme
+	if len(d.tried) > 0 {
+		why = ErrRejected
+	}
+	from := d.source
 	var cause error
-	var from string
 	deny := func(kind error, format string, args ...any) {
 		// Wrong credentials matter more than none, and those more than a
 		// scheme that cannot be used.
 		if kind == ErrRejected || why == ErrNoUsableScheme {
 			why = kind
 		}
-		d.reasons = append(d.reasons, fmt.Sprintf(format, args...))
+		if format != "" {
+			d.reasons = append(d.reasons, fmt.Sprintf(format, args...))
+		}
 	}
 	for _, scheme := range r.t.schemes {
 		name := scheme.Name()
@@ -42,16 +47,16 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		cred, source, err := r.credentials(req.Context(), name, realm)
 		if err != nil {
 			if errors.Is(err, ErrNoCredentials) {
-				deny(ErrNoCredentials, "%s realm %q: no credentials", name, realm)
+				deny(ErrNoCredentials, "")
 			} else {
 				cause = err
-				deny(ErrNoCredentials, "%s realm %q: the credential source failed: %v", name, realm, err)
+				deny(ErrNoCredentials, "%s: Transport.Credentials failed: %v", name, err)
 			}
 			continue
 		}
 		from = source
 		if this, schemes := r.rejected(name, cred); this {
-			deny(ErrRejected, "%s realm %q: rejected the credentials of %s", name, realm, source)
+			deny(ErrRejected, "")
 			continue
 		} else if schemes >= maxTrials {
 			deny(ErrRejected, "%s: not tried, since the same credentials were rejected %d times", name, schemes)
@@ -74,15 +79,17 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	switch why {
 	case ErrNoCredentials:
 		e.remedy = "set Transport.Credentials, write user name and password into the proxy URL, or set PROXY_USER and PROXY_PASS"
-	case ErrNoUsableScheme:
-		e.remedy = "ask for another scheme at the proxy, or allow one of those offered"
-	case ErrRejected:
-		e.remedy = fmt.Sprintf("check user name, domain and password in %s; they are not sent to this proxy again before they change", from)
-		st := &standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)}
-		if r.t.rejectedFor < forGood {
-			e.remedy += fmt.Sprintf(" or %v have passed", r.t.rejectedFor)
+		if r.t.source != nil {
+			e.remedy = "Transport.Credentials has none for it, and the proxy URL has no user name"
 		}
-		r.standing.Store(st)
+	case ErrNoUsableScheme:
+		e.remedy = "ask the proxy's administrators for another scheme, or allow one that it offers"
+	case ErrRejected:
+		e.remedy = "check user name and password in " + from + "; they are not sent again before they change"
+		if r.t.rejectedFor < forGood {
+			e.remedy += fmt.Sprintf(", or for %s", strings.TrimSuffix(r.t.rejectedFor.String(), "0s"))
+		}
+		r.standing.Store(&standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)})
 		r.t.log.Warn("proxy rejected credentials", "proxy", r.name, "tried", e.Tried, "source", from)
 	}
 	return nil, e

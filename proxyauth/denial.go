@@ -16,6 +16,7 @@ type denial struct {
 	challenges []Challenge
 	reasons    []string
 	tried      []string // schemes for which credentials were sent
+	source     string   // where those came from
 	sent       []string // what must not show up in an error
 
 	status string
@@ -25,9 +26,9 @@ type denial struct {
 }
 
 const (
-	maxPage  = 4 << 10         // of the proxy's page for the error
-	maxDrain = 64 << 10        // of the page's rest, to keep the connection
-	drainFor = 2 * time.Second // a page that trickles is not waited for
+	maxPage  = 4 << 10                // of the proxy's page for the error
+	maxDrain = 64 << 10               // of the page's rest, to keep the connection
+	drainFor = 500 * time.Millisecond // a page that trickles is not waited for
 )
 
 // read takes in a 407 (or another last answer) and finishes its body, so that
@@ -44,7 +45,8 @@ func (d *denial) read(resp *http.Response) {
 	d.challenges, err = ParseChallenges(resp.Header["Proxy-Authenticate"])
 	d.reasons = nil
 	if err != nil {
-		d.reasons = append(d.reasons, strings.ReplaceAll(err.Error(), "\n", "; "))
+		text := strings.ReplaceAll(err.Error(), "proxyauth: ", "")
+		d.reasons = append(d.reasons, string(d.strikeOut([]byte(strings.ReplaceAll(text, "\n", "; ")))))
 	}
 }
 
@@ -63,7 +65,7 @@ func (d *denial) of(scheme string) []Challenge {
 func (d *denial) names() []string {
 	var names []string
 	for _, c := range d.challenges {
-		name := fmt.Sprintf("%.40s", c.Scheme)
+		name := fmt.Sprintf("%.40s", d.strikeOut([]byte(c.Scheme)))
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}
@@ -73,8 +75,12 @@ func (d *denial) names() []string {
 
 // end returns the error of a request that the denial ends.
 func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
+	realm := ""
+	if i := slices.IndexFunc(d.challenges, func(c Challenge) bool { return c.HasParam("realm") }); i >= 0 {
+		realm = string(d.strikeOut([]byte(d.challenges[i].Param("realm"))))
+	}
 	return &AuthError{
-		Proxy: r.name, Target: target(req),
+		Proxy: r.name, Target: target(req), Realm: realm,
 		Offered: d.names(), Tried: slices.Clone(d.tried), Reasons: d.reasons,
 		StatusCode: d.code, Status: d.status,
 		Header: d.safeHeader(), Body: d.strikeOut(d.page),

@@ -33,6 +33,7 @@ var (
 type AuthError struct {
 	Proxy   string   // the proxy's URL without userinfo
 	Target  string   // the host, or host:port for a tunnel, that was asked for
+	Realm   string   // of the proxy's first challenge that has one
 	Offered []string // schemes in the proxy's last challenge, in its order
 	Tried   []string // schemes for which credentials were sent, in order
 	Reasons []string // why each offered scheme did not do, as far as known
@@ -72,14 +73,19 @@ func (e *AuthError) Error() string {
 		b.WriteString("demanded authentication when a part of the request body was gone, and it cannot be read again")
 	}
 	if e.remembered {
-		fmt.Fprintf(&b, " %v ago, so this request was not sent", time.Since(e.at).Round(time.Second))
+		fmt.Fprintf(&b, " %s, so this request was not sent", ago(e.at))
 	}
 	fmt.Fprintf(&b, " (target %s", e.Target)
 	if e.StatusCode != 0 && e.StatusCode != http.StatusProxyAuthRequired {
 		fmt.Fprintf(&b, "; status %d", e.StatusCode)
 	}
-	b.WriteString("; offered: " + list(e.Offered))
-	b.WriteString("; tried: " + list(e.Tried))
+	fmt.Fprintf(&b, "; offered: %s", list(e.Offered))
+	if e.Realm != "" {
+		fmt.Fprintf(&b, ", realm %q", e.Realm)
+	}
+	if len(e.Tried) > 0 {
+		fmt.Fprintf(&b, "; tried: %s", list(e.Tried))
+	}
 	for _, reason := range e.Reasons {
 		b.WriteString("; " + reason)
 	}
@@ -95,6 +101,13 @@ func list(names []string) string {
 		return "nothing"
 	}
 	return strings.Join(names, ", ")
+}
+
+func ago(t time.Time) string {
+	if d := time.Since(t).Round(time.Second); d >= time.Second {
+		return d.String() + " ago"
+	}
+	return "just now"
 }
 
 // Unwrap returns Err and, where there is one, the error of the credential

@@ -66,12 +66,12 @@ func (r *route) run(m message) (*http.Response, error) {
 			return r.passed(resp, st, l, a, private)
 		}
 
-		d.read(resp)
-		r.t.log.Debug("proxy challenge", "proxy", r.name, "target", target(req), "status", d.code, "offered", d.names(), "leg", legs)
 		if st.auth != nil {
 			d.sent = append(d.sent, secrets(a.field)...)
-			d.tried = append(d.tried, st.scheme.Name())
+			d.tried, d.source = append(d.tried, st.scheme.Name()), st.from
 		}
+		d.read(resp)
+		r.t.log.Debug("proxy challenge", "proxy", r.name, "target", target(req), "status", d.code, "offered", d.names(), "leg", legs)
 		if legs == maxLegs {
 			return nil, r.giveUp(l, d.neverContent(r, req))
 		}

@@ -1,0 +1,554 @@
+package proxyauth_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+func TestAwkwardProxies(t *testing.T) {
+	for name, b := range map[string]proxytest.Behaviour{
+		"closes":            {CloseAfter407: true},
+		"closes silently":   {CloseSilently407: true},
+		"HTTP/1.0":          {HTTP10: true},
+		"chunked 407":       {Chunked407: true},
+		"long 407":          {Body407: 1 << 20},
+		"second CONNECT":    {Second400: true},
+		"201":               {ConnectStatus: 201},
+		"Content-Length":    {ConnectBody: "Content-Length: 100"},
+		"Transfer-Encoding": {ConnectBody: "Transfer-Encoding: chunked"},
+		"slow":              {Delay: 20 * time.Millisecond},
+	} {
+		for _, auth := range []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}} {
+			o := newOrigin(t)
+			for way, url := range o.ways() {
+				t.Run(fmt.Sprintf("%s/%T/%s", name, auth, way), func(t *testing.T) {
+					p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: b})
+					tr := newTransport(t, p, o)
+					requireOK(t, tr, url)
+					requireOK(t, tr, url)
+					require.Equal(t, 1, p.Counts().Challenges)
+				})
+			}
+		}
+	}
+}
+
+// A 407 of an origin is a response like any other, and nothing is sent for it
+// (cpp-httplib #2457).
+func TestOrigin407(t *testing.T) {
+	o := newOrigin(t)
+	o.handler = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Proxy-Authenticate", `Basic realm="give me"`)
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		io.WriteString(w, "origin's page")
+	}
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	for name, test := range map[string]struct {
+		url     string
+		proxied bool
+	}{"direct http": {o.HTTP.URL, false}, "direct https": {o.HTTPS.URL, false}, "tunnel": {o.HTTPS.URL, true}} {
+		t.Run(name, func(t *testing.T) {
+			tr := newTransport(t, p, o)
+			if !test.proxied {
+				tr.Base.Proxy = nil
+			}
+			before := len(o.requests)
+			req, err := http.NewRequest("GET", test.url, nil)
+			require.NoError(t, err)
+			req.Header.Set("Proxy-Authorization", "Basic bXk6b3du") // must not get there either
+			req.Header["proxy-authorization"] = []string{"Basic bXk6b3du"}
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			require.Equal(t, 407, resp.StatusCode)
+			require.Equal(t, "origin's page", string(body))
+			require.Same(t, req, resp.Request)
+			require.Len(t, o.requests, before+1)
+			require.Empty(t, o.proxyFields())
+			require.Len(t, req.Header, 2, "the caller's request is not changed")
+		})
+	}
+}
+
+func TestConnectError(t *testing.T) {
+	o := newOrigin(t)
+	for status, text := range map[int]string{403: "policy", 502: "cannot reach the target", 500: "500"} {
+		p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{ConnectStatus: status}})
+		_, _, err := fetch(newTransport(t, p, o), o.HTTPS.URL)
+		var refused *proxyauth.ConnectError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, status, refused.StatusCode)
+		require.Equal(t, "Digest", refused.Tried)
+		require.ErrorContains(t, err, text)
+		require.ErrorContains(t, err, p.URL.String())
+	}
+}
+
+// Some proxies refuse wrong credentials with 401 or 403.
+func TestRefusedOtherwise(t *testing.T) {
+	o := newOrigin(t)
+	for status, url := range map[int]string{401: o.HTTPS.URL, 403: o.HTTPS.URL} {
+		p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{RefuseWith: status}})
+		tr := newTransport(t, p, o)
+		tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+		_, _, err := fetch(tr, url)
+		require.ErrorContains(t, err, fmt.Sprint(status))
+		if status == 401 {
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+			_, _, err = fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+		}
+		require.Equal(t, 1, p.Refused("alice"))
+	}
+}
+
+// A tunnel is the raw connection, with nothing lost that came early.
+func TestDialContext(t *testing.T) {
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer echo.Close()
+	go accept(echo, func(c net.Conn) { defer c.Close(); io.Copy(c, c) })
+	o := newOrigin(t)
+	for name, early := range map[string]string{"raw": "", "early bytes": "220 mail.example\r\n"} {
+		for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
+			p := start(proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{EarlyBytes: []byte(early)}})
+			t.Cleanup(p.Close)
+			t.Run(p.URL.Scheme+"/"+name, func(t *testing.T) {
+				tr := newTransport(t, p, o)
+				c, err := tr.DialContext(context.Background(), "tcp", echo.Addr().String())
+				require.NoError(t, err)
+				defer c.Close()
+				if early == "" {
+					switch c.(type) {
+					case *net.TCPConn, *tls.Conn:
+					default:
+						t.Errorf("%T between the caller and the socket", c)
+					}
+				}
+				require.NoError(t, c.SetDeadline(time.Now().Add(5*time.Second)))
+				_, err = io.WriteString(c, "hello")
+				require.NoError(t, err)
+				require.NoError(t, c.(interface{ CloseWrite() error }).CloseWrite())
+				got, err := io.ReadAll(c)
+				require.NoError(t, err)
+				require.Equal(t, early+"hello", string(got))
+			})
+		}
+	}
+}
+
+func TestDialContextErrors(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	ctx := context.Background()
+	for _, addr := range []string{"", "nohost", ":80", "host:", "a b:80", "evil\r\nX: y:80"} {
+		_, err := tr.DialContext(ctx, "tcp", addr)
+		require.ErrorContains(t, err, "proxyauth: ", addr)
+	}
+	_, err := tr.DialContext(ctx, "udp", "x:1")
+	require.ErrorContains(t, err, "udp")
+	require.Zero(t, p.Counts().Requests)
+
+	tr = newTransport(t, p, o)
+	tr.Credentials = nil
+	_, err = tr.DialContext(ctx, "tcp", "x:1")
+	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+
+	tr = newTransport(t, p, o) // directly, where there is no proxy
+	tr.Base.Proxy = nil
+	c, err := tr.DialContext(ctx, "tcp", o.HTTP.Listener.Addr().String())
+	require.NoError(t, err)
+	c.Close()
+}
+
+// Whatever a proxy answers, and wherever it stops: an error within the
+// deadline, and nothing left behind (goleak watches).
+func TestHostileProxies(t *testing.T) {
+	o := newOrigin(t)
+	const challenge = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n"
+	for name, text := range map[string]string{
+		"closes":             hangUp,
+		"stalls":             stall,
+		"garbage":            "\x00\x01\x02 garbage\r\n\r\n" + hangUp,
+		"half a line":        "HTTP/1.1 40" + hangUp,
+		"half a header":      challenge + hangUp,
+		"stalls in header":   challenge + stall,
+		"stalls in body":     challenge + "Content-Length: 100\r\n\r\nabc" + stall,
+		"endless chunks":     challenge + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1000\r\n"+strings.Repeat("x", 4096)+"\r\n", 300) + stall,
+		"many 1xx":           strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 20_000) + stall,
+		"1 MiB of header":    challenge + strings.Repeat("X-Filler: "+strings.Repeat("y", 1000)+"\r\n", 1100) + "Content-Length: 0\r\n\r\n",
+		"huge challenge":     "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest " + strings.Repeat("a=b,", 20_000) + "\r\nContent-Length: 0\r\n\r\n",
+		"two lengths":        challenge + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" + hangUp,
+		"length and chunked": challenge + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hangUp,
+		"no challenge":       "HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n",
+		"407 for ever":       challenge + "Content-Length: 0\r\n\r\n",
+		"stale for ever":     "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n, stale=true\r\nContent-Length: 0\r\n\r\n",
+		"101":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + hangUp,
+	} {
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				s := scriptedProxy(t, func(*http.Request) string { return text })
+				tr := s.transport(t, o)
+				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				defer cancel()
+				req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+				require.NoError(t, err)
+				start := time.Now()
+				resp, err := tr.RoundTrip(req)
+				if err == nil {
+					resp.Body.Close()
+					require.Equal(t, "101/forward", name+"/"+way, "got %s", resp.Status)
+				}
+				require.Less(t, time.Since(start), 10*time.Second)
+				require.LessOrEqual(t, len(s.requests()), 5)
+			})
+		}
+	}
+}
+
+// A request that ends while it waits, at any leg, returns promptly.
+func TestCancel(t *testing.T) {
+	o := newOrigin(t)
+	for _, stallAt := range []int{1, 2} {
+		for way, url := range o.ways() {
+			t.Run(fmt.Sprint(way, " leg ", stallAt), func(t *testing.T) {
+				t.Parallel()
+				var n atomic.Int32
+				reached := make(chan struct{})
+				s := scriptedProxy(t, func(*http.Request) string {
+					if int(n.Add(1)) == stallAt {
+						close(reached)
+						return stall
+					}
+					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"
+				})
+				tr := s.transport(t, o)
+				ctx, cancel := context.WithCancel(t.Context())
+				req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+				require.NoError(t, err)
+				var waiting atomic.Int32
+				ended := make(chan error, 2)
+				for range 2 { // one leads, the other waits for it
+					go func() {
+						waiting.Add(1)
+						_, err := tr.RoundTrip(req)
+						ended <- err
+					}()
+				}
+				<-reached
+				cancel()
+				for range 2 {
+					select {
+					case err := <-ended:
+						require.ErrorIs(t, err, context.Canceled)
+					case <-time.After(5 * time.Second):
+						t.Fatal("still waiting")
+					}
+				}
+			})
+		}
+	}
+}
+
+// A learner that is cancelled hands over to one that waits.
+func TestLearnerHandsOver(t *testing.T) {
+	o := newOrigin(t)
+	var n atomic.Int32
+	first := make(chan struct{})
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if n.Add(1) == 1 {
+			close(first)
+			return stall
+		}
+		if req.Header.Get("Proxy-Authorization") == "" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+	})
+	tr := s.transport(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	learner := make(chan error)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
+		_, err := tr.RoundTrip(req)
+		learner <- err
+	}()
+	<-first
+	others := make(chan error)
+	for range 10 {
+		go func() {
+			_, _, err := fetch(tr, o.HTTP.URL)
+			others <- err
+		}()
+	}
+	cancel()
+	require.ErrorIs(t, <-learner, context.Canceled)
+	for range 10 {
+		require.NoError(t, <-others)
+	}
+	require.Equal(t, int32(12), n.Load(), "one that stalled, one 407, ten answers")
+}
+
+// What a user sets for CONNECT goes there, and nothing of the request does.
+func TestConnectRequest(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.ProxyConnectHeader = http.Header{"User-Agent": {"mine/1"}, "X-Token": {"for the proxy"}}
+	var hooked []int
+	tr.Base.OnProxyConnectResponse = func(_ context.Context, u *url.URL, req *http.Request, resp *http.Response) error {
+		hooked = append(hooked, resp.StatusCode)
+		require.Equal(t, p.URL.Host, u.Host)
+		return nil
+	}
+	req, err := http.NewRequest("GET", o.HTTPS.URL, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer for the origin")
+	req.Header.Set("Cookie", "a=b")
+	resp, err := tr.RoundTrip(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, []int{200}, hooked)
+	for _, leg := range p.Transcript() {
+		require.Equal(t, "CONNECT", leg.Method)
+		require.Equal(t, o.HTTPS.Listener.Addr().String(), leg.Host)
+		require.Equal(t, "mine/1", leg.Header.Get("User-Agent"))
+		require.Equal(t, "for the proxy", leg.Header.Get("X-Token"))
+		require.Equal(t, "keep-alive", leg.Header.Get("Proxy-Connection"))
+		require.Empty(t, leg.Header.Get("Authorization"))
+		require.Empty(t, leg.Header.Get("Cookie"))
+	}
+
+	tr = newTransport(t, p, o)
+	tr.Base.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, errVault }
+	_, _, err = fetch(tr, o.HTTPS.URL)
+	require.ErrorIs(t, err, errVault)
+
+	tr = newTransport(t, p, o)
+	tr.Base.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { return errVault }
+	_, _, err = fetch(tr, o.HTTPS.URL)
+	require.ErrorIs(t, err, errVault)
+}
+
+// Base is cloned, never changed, and HTTP/2 stays where Base would have it.
+func TestBase(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	roots := o.rootCAs()
+	for name, test := range map[string]struct {
+		base *http.Transport
+		want string
+	}{
+		"plain":          {&http.Transport{}, "HTTP/2.0"},
+		"own TLS":        {&http.Transport{TLSClientConfig: &tls.Config{}}, "HTTP/1.1"},
+		"forced":         {&http.Transport{TLSClientConfig: &tls.Config{}, ForceAttemptHTTP2: true}, "HTTP/2.0"},
+		"switched off":   {&http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}, "HTTP/1.1"},
+		"HTTP/1 only":    {&http.Transport{ForceAttemptHTTP2: true, Protocols: protocols(true, false)}, "HTTP/1.1"},
+		"HTTP/2 only":    {&http.Transport{Protocols: protocols(false, true)}, "HTTP/2.0"},
+		"DialTLSContext": {&http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, errVault }}, "HTTP/2.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.base.Proxy = http.ProxyURL(p.URL)
+			// Through the request's certificate check and not TLSClientConfig,
+			// which would switch HTTP/2 off.
+			tr := &proxyauth.Transport{Base: test.base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
+			t.Cleanup(tr.CloseIdleConnections)
+			if test.base.TLSClientConfig == nil {
+				test.base.CloseIdleConnections() // makes Base decide about HTTP/2, as its first request would
+				if test.base.TLSClientConfig == nil {
+					test.base.TLSClientConfig = &tls.Config{}
+				}
+			}
+			test.base.TLSClientConfig.RootCAs = roots
+			_, body, err := fetch(tr, o.HTTPS.URL)
+			require.NoError(t, err)
+			require.Contains(t, body, test.want)
+			requireOK(t, tr, o.HTTP.URL)
+			require.Nil(t, test.base.DialContext)
+		})
+	}
+}
+
+func protocols(http1, http2 bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(http1)
+	p.SetHTTP2(http2)
+	return p
+}
+
+// The proxy's TLS has settings of its own.
+func TestProxyTLS(t *testing.T) {
+	o := newOrigin(t)
+	p := proxytest.NewTLS(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	t.Cleanup(p.Close)
+
+	tr := newTransport(t, p, o)
+	tr.Base.TLSClientConfig.RootCAs = o.rootCAs() // not the proxy's
+	_, _, err := fetch(tr, o.HTTP.URL)
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, err, &unknown)
+	require.True(t, strings.HasPrefix(err.Error(), "proxyauth: proxy https://"), err.Error())
+	var op *net.OpError
+	require.ErrorAs(t, err, &op)
+	require.Equal(t, "proxyconnect", op.Op)
+
+	tr = newTransport(t, p, o)
+	tr.Base.TLSClientConfig.RootCAs = o.rootCAs()
+	tr.Base.TLSClientConfig.ServerName = "example.com" // httptest's name: the origin's alone
+	tr.ProxyTLSClientConfig = p.ClientTLSConfig()
+	for _, url := range o.ways() {
+		requireOK(t, tr, url)
+	}
+}
+
+// httptrace, http.Client.Timeout, Request.Cancel and a dead pooled connection
+// behave as with net/http.
+func TestNetHTTPBehaviour(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.ForceAttemptHTTP2 = false // HTTP/2 does not repeat a request on a connection that just died
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			var got, reused atomic.Int32
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+				got.Add(1)
+				if info.Reused {
+					reused.Add(1)
+				}
+			}})
+			for range 2 {
+				req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+				require.NoError(t, err)
+				resp, err := tr.RoundTrip(req)
+				require.NoError(t, err)
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			require.NotZero(t, reused.Load())
+
+			p.CloseClientConnections() // while the connection is idle
+			requireOK(t, tr, url)
+
+			slow := make(chan struct{})
+			o.mu.Lock()
+			o.handler = func(http.ResponseWriter, *http.Request) { <-slow }
+			o.mu.Unlock()
+			client := &http.Client{Transport: tr, Timeout: 50 * time.Millisecond}
+			_, err := client.Get(url)
+			var timeout net.Error
+			require.ErrorAs(t, err, &timeout)
+			require.True(t, timeout.Timeout())
+			close(slow)
+			o.mu.Lock()
+			o.handler = nil
+			o.mu.Unlock()
+		})
+	}
+}
+
+// WebSocket and the like: 101 through a proxy that forwards.
+func TestUpgrade(t *testing.T) {
+	o := newOrigin(t)
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		c, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		line, _ := rw.ReadString('\n')
+		io.WriteString(c, line)
+	}
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	req, err := http.NewRequest("GET", o.HTTP.URL, nil)
+	require.NoError(t, err)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := tr.RoundTrip(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, 101, resp.StatusCode)
+	rw := resp.Body.(io.ReadWriter)
+	_, err = io.WriteString(rw, "hello\n")
+	require.NoError(t, err)
+	line, err := bufio.NewReader(rw).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "hello\n", line)
+}
+
+func TestDirectAndUnsupported(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Proxy = func(req *http.Request) (*url.URL, error) {
+		switch req.URL.Path {
+		case "/direct":
+			return nil, nil
+		case "/ftp":
+			return url.Parse("ftp://user:hush@proxy")
+		case "/nohost":
+			return url.Parse("http://user:hush@")
+		case "/error":
+			return nil, errVault
+		case "/malformed":
+			_, err := url.Parse("http://user:hush@proxy:port")
+			return nil, err
+		}
+		return p.URL, nil
+	}
+	requireOK(t, tr, o.HTTP.URL+"/direct")
+	requireOK(t, tr, o.HTTPS.URL+"/direct")
+	require.Zero(t, p.Counts().Requests)
+	for path, text := range map[string]string{"/ftp": "ftp", "/nohost": "no host", "/malformed": "percent-encoded"} {
+		_, _, err := fetch(tr, o.HTTP.URL+path)
+		require.ErrorContains(t, err, "proxyauth: ")
+		require.ErrorContains(t, err, text)
+		require.NotContains(t, err.Error(), "hush")
+	}
+	_, _, err := fetch(tr, o.HTTP.URL+"/error")
+	require.ErrorIs(t, err, errVault)
+
+	_, err = tr.RoundTrip(&http.Request{})
+	require.Error(t, err)
+	_, _, err = fetch(tr, "gopher://x")
+	require.ErrorContains(t, err, "unsupported protocol scheme")
+	_, _, err = fetch(tr, "http://")
+	require.Error(t, err)
+}
+
+// A program may use more identities than a Transport keeps routes.
+func TestManyRoutes(t *testing.T) {
+	p := newProxy(t, proxytest.Config{})
+	o := newOrigin(t)
+	tr := newTransport(t, p, o)
+	n := 0
+	tr.Proxy = func(*http.Request) (*url.URL, error) {
+		n++
+		return p.URLFor(fmt.Sprint("session-", n), "x"), nil
+	}
+	for range 1100 {
+		requireOK(t, tr, o.HTTP.URL)
+	}
+}

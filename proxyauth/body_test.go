@@ -1,0 +1,157 @@
+package proxyauth_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	neturl "net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+// A countedBody is a body that can be read once, and must be closed once.
+type countedBody struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (b *countedBody) Close() error { b.closed.Add(1); return nil }
+
+func post(t testing.TB, rt http.RoundTripper, url string, body io.ReadCloser) (*http.Response, error) {
+	req, err := http.NewRequest("POST", url, body)
+	require.NoError(t, err)
+	resp, err := rt.RoundTrip(req)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	return resp, err
+}
+
+// A body is sent whole exactly once, whatever is not known of the proxy yet.
+func TestBodies(t *testing.T) {
+	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
+	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}} {
+		for behaviour, b := range map[string]proxytest.Behaviour{
+			"": {}, "close": {CloseAfter407: true}, "chunked 407": {Chunked407: true}, "HTTP/1.0": {HTTP10: true}, "417": {Expect417: true},
+		} {
+			o := newOrigin(t)
+			for way, url := range o.ways() {
+				t.Run(name+"/"+behaviour+"/"+way, func(t *testing.T) {
+					p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: b})
+					tr := newTransport(t, p, o)
+					tr.Base.ExpectContinueTimeout = 10 * time.Second
+					before := len(o.bodies)
+					stream := &countedBody{Reader: bytes.NewReader(want)}
+					resp, err := post(t, tr, url, stream) // cold
+					if behaviour == "417" && way == "forward" {
+						// Nothing but sending it tells how such a proxy stands.
+						require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
+						require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond)
+						return
+					}
+					require.NoError(t, err)
+					require.Equal(t, 200, resp.StatusCode)
+					require.Len(t, o.bodies, before+1, "no empty POST, no double")
+					require.Equal(t, string(want), o.bodies[before])
+					require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond)
+					if way == "forward" {
+						require.EqualValues(t, len(want), p.Counts().BodyBytes)
+					}
+
+					// A body that can be rewound.
+					_, err = post(t, tr, url, io.NopCloser(bytes.NewReader(want)))
+					require.NoError(t, err)
+					resp, err = (&http.Client{Transport: tr}).Post(url, "text/plain", bytes.NewReader(want))
+					require.NoError(t, err)
+					resp.Body.Close()
+					require.Len(t, o.bodies, before+3)
+				})
+			}
+		}
+	}
+}
+
+// A proxy that does not know Expect: what can be replayed is, and a stream ends
+// in an error that says what to do, never cut short or doubled.
+func TestBodiesWithoutExpect(t *testing.T) {
+	o := newOrigin(t)
+	config := proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice, Behaviour: proxytest.Behaviour{IgnoreExpect: true}}
+	want := strings.Repeat("x", 100_000)
+
+	p := newProxy(t, config)
+	tr := newTransport(t, p, o)
+	tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
+	resp, err := (&http.Client{Transport: tr}).Post(o.HTTP.URL, "text/plain", strings.NewReader(want))
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, []string{want}, o.bodies)
+
+	p = newProxy(t, config)
+	tr = newTransport(t, p, o)
+	tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
+	stream := &countedBody{Reader: strings.NewReader(want)}
+	_, err = post(t, tr, o.HTTP.URL, stream)
+	require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
+	require.ErrorContains(t, err, "GetBody")
+	require.Len(t, o.bodies, 1)
+	require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond)
+
+	// Once the proxy is known there is nothing to hold back.
+	requireOK(t, tr, o.HTTP.URL)
+}
+
+// RoundTrip closes the body on every path.
+func TestBodyIsClosedOnErrors(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	for name, change := range map[string]func(*proxyauth.Transport){
+		"no credentials": func(tr *proxyauth.Transport) { tr.Credentials = nil },
+		"rejected":       func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "wrong") },
+		"no scheme":      func(tr *proxyauth.Transport) { tr.Schemes = []proxyauth.Scheme{} },
+		"no proxy": func(tr *proxyauth.Transport) {
+			tr.Proxy = func(*http.Request) (*neturl.URL, error) { return nil, errors.New("x") }
+		},
+		"bad proxy": func(tr *proxyauth.Transport) { tr.Proxy = http.ProxyURL(&neturl.URL{Scheme: "ftp", Host: "x"}) },
+		"unreachable": func(tr *proxyauth.Transport) {
+			tr.Proxy = http.ProxyURL(&neturl.URL{Scheme: "http", Host: "127.0.0.1:1"})
+		},
+	} {
+		for _, url := range o.ways() {
+			tr := newTransport(t, p, o)
+			change(tr)
+			for range 2 { // the second one may be answered from memory
+				stream := &countedBody{Reader: strings.NewReader("x")}
+				_, err := post(t, tr, url, stream)
+				require.Error(t, err, name)
+				require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond, name)
+			}
+		}
+	}
+	require.Empty(t, o.bodies)
+}
+
+// A user's own Expect is left alone.
+func TestOwnExpect(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	requireOK(t, tr, o.HTTP.URL)
+	req, err := http.NewRequest("POST", o.HTTP.URL, strings.NewReader("body"))
+	require.NoError(t, err)
+	req.Header.Set("Expect", "100-continue")
+	resp, err := tr.RoundTrip(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, "body", o.bodies[len(o.bodies)-1])
+	require.Same(t, req, resp.Request)
+	require.Equal(t, http.Header{"Expect": {"100-continue"}}, req.Header, "the caller's request is not changed")
+}

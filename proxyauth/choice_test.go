@@ -1,0 +1,323 @@
+package proxyauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+// sent returns the schemes of the credentials that p got, in order.
+func sent(p *proxytest.Proxy) (schemes []string) {
+	for _, leg := range p.Transcript() {
+		if scheme, _, ok := strings.Cut(leg.Header.Get("Proxy-Authorization"), " "); ok {
+			schemes = append(schemes, scheme)
+		}
+	}
+	return schemes
+}
+
+func TestStrongestScheme(t *testing.T) {
+	basic, digest := proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}
+	for name, test := range map[string]struct {
+		offer   proxytest.Config
+		schemes []proxyauth.Scheme
+		want    string
+	}{
+		"Basic first":       {proxytest.Config{Auth: []proxytest.Auth{basic, digest}}, nil, "Digest"},
+		"Digest first":      {proxytest.Config{Auth: []proxytest.Auth{digest, basic}}, nil, "Digest"},
+		"one field":         {proxytest.Config{Auth: []proxytest.Auth{basic, digest}, Behaviour: proxytest.Behaviour{OneField: true}}, nil, "Digest"},
+		"preferred":         {proxytest.Config{Auth: []proxytest.Auth{digest, basic}}, []proxyauth.Scheme{proxyauth.Basic(), proxyauth.Digest()}, "Basic"},
+		"only Basic":        {proxytest.Config{Auth: []proxytest.Auth{digest, basic}}, []proxyauth.Scheme{proxyauth.Basic()}, "Basic"},
+		"unknown ones":      {proxytest.Config{Auth: []proxytest.Auth{basic}, Behaviour: proxytest.Behaviour{Challenges: []string{"Negotiate", `X-New a="Digest realm=x"`}}}, nil, "Basic"},
+		"unknown algorithm": {proxytest.Config{Auth: []proxytest.Auth{basic}, Behaviour: proxytest.Behaviour{Challenges: []string{`Digest realm="r", nonce="n", algorithm=FOO`}}}, nil, "Basic"},
+		"unknown qop":       {proxytest.Config{Auth: []proxytest.Auth{basic}, Behaviour: proxytest.Behaviour{Challenges: []string{`Digest realm="r", nonce="n", qop="auth-conf"`}}}, nil, "Basic"},
+		"malformed Digest":  {proxytest.Config{Auth: []proxytest.Auth{basic}, Behaviour: proxytest.Behaviour{Challenges: []string{`Digest realm`, `Digest realm="x, nonce=y`}}}, nil, "Basic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrigin(t)
+			for _, url := range o.ways() {
+				test.offer.Users = alice
+				p := newProxy(t, test.offer)
+				tr := newTransport(t, p, o)
+				tr.Schemes = test.schemes
+				requireOK(t, tr, url)
+				require.Equal(t, []string{test.want}, sent(p))
+			}
+		})
+	}
+}
+
+// A comma and a scheme name inside quotes offer nothing. curl sends the
+// password here.
+func TestQuotedSchemeIsNoOffer(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Behaviour: proxytest.Behaviour{Challenges: []string{`Newauth title="Login to, Basic realm=x"`}}})
+	_, _, err := fetch(newTransport(t, p, o), o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+	require.ErrorContains(t, err, "Newauth")
+	require.Empty(t, sent(p))
+}
+
+// Known at the start to be Basic: sent at once.
+func TestBasicAloneIsPreemptive(t *testing.T) {
+	o := newOrigin(t)
+	for _, url := range o.ways() {
+		p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+		tr := newTransport(t, p, o)
+		tr.Schemes = []proxyauth.Scheme{proxyauth.Basic()}
+		requireOK(t, tr, url)
+		require.Equal(t, 1, p.Counts().Requests)
+	}
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Schemes = []proxyauth.Scheme{proxyauth.Basic()}
+	tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrRejected)
+	require.Equal(t, 1, p.Attempts("alice"), "the 407 to it is the rejection")
+}
+
+func TestBasicCredentials(t *testing.T) {
+	o := newOrigin(t)
+	for name, test := range map[string]struct {
+		user, password, charset, want, reason string
+	}{
+		"RFC 7617 2":        {"Aladdin", "open sesame", "", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", ""},
+		"RFC 7617 2.1":      {"test", "123£", "UTF-8", "Basic dGVzdDoxMjPCow==", ""},
+		"UTF-8 without it":  {"test", "123£", "", "Basic dGVzdDoxMjPCow==", ""},
+		"NFC":               {"test", "a\u0308", "UTF-8", "Basic dGVzdDrDpA==", ""},
+		"colons and blanks": {"u", " a:b c ", "", "Basic dTogYTpiIGMg", ""},
+		"colon in the name": {"a:b", "c", "", "", "colon"},
+		"control character": {"a", "b\n", "", "", "control character"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r", Charset: test.charset}}})
+			tr := newTransport(t, p, o)
+			tr.Credentials = proxyauth.UserPassword(test.user, test.password)
+			_, _, err := fetch(tr, o.HTTP.URL)
+			if test.reason != "" {
+				require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+				require.ErrorContains(t, err, test.reason)
+				require.Empty(t, sent(p))
+				return
+			}
+			legs := p.Transcript()
+			require.Equal(t, test.want, legs[len(legs)-1].Header.Get("Proxy-Authorization"))
+		})
+	}
+}
+
+func TestForbidCleartextBasic(t *testing.T) {
+	o := newOrigin(t)
+	config := proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice}
+	for _, schemes := range [][]proxyauth.Scheme{nil, {proxyauth.Basic()}} {
+		p := newProxy(t, config)
+		tr := newTransport(t, p, o)
+		tr.Schemes, tr.ForbidCleartextBasic = schemes, true
+		_, _, err := fetch(tr, o.HTTP.URL)
+		require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+		require.ErrorContains(t, err, "ForbidCleartextBasic")
+		require.Empty(t, sent(p))
+	}
+	p := proxytest.NewTLS(config)
+	t.Cleanup(p.Close)
+	tr := newTransport(t, p, o)
+	tr.ForbidCleartextBasic = true
+	requireOK(t, tr, o.HTTP.URL)
+}
+
+// One attempt for each scheme, at most two in all, whatever the number of
+// goroutines (requirement 8: px #234, alpaca #2).
+func TestLockout(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+			tr := newTransport(t, p, o)
+			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+			var wg sync.WaitGroup
+			for range 1000 {
+				wg.Go(func() {
+					_, _, err := fetch(tr, url)
+					assert.ErrorIs(t, err, proxyauth.ErrRejected)
+				})
+			}
+			wg.Wait()
+			require.Equal(t, []string{"Digest", "Basic"}, sent(p))
+			requests := p.Counts().Requests
+			_, _, err := fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+			require.ErrorContains(t, err, "not sent")
+			require.Equal(t, requests, p.Counts().Requests)
+		})
+	}
+}
+
+// A source whose password can be changed.
+type rotating struct{ password atomic.Value }
+
+func (r *rotating) ProxyCredentials(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	return proxyauth.Credentials{Username: "alice", Password: r.password.Load().(string)}, nil
+}
+
+func TestRotatedPassword(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+			tr := newTransport(t, p, o)
+			source := &rotating{}
+			source.password.Store("wrong")
+			tr.Credentials = source
+			_, _, err := fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+
+			source.password.Store("open sesame")
+			requireOK(t, tr, url)
+
+			// Changed at the proxy and in the source: no failure at all.
+			p.SetUser("alice", "new")
+			source.password.Store("new")
+			tr.CloseIdleConnections()
+			requireOK(t, tr, url)
+		})
+	}
+}
+
+func TestRejectedFor(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.RejectedFor = time.Nanosecond
+	p.SetUser("alice", "other")
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrRejected)
+	p.SetUser("alice", "open sesame")
+	requireOK(t, tr, o.HTTP.URL)
+}
+
+// A proxy that has authenticated by Digest does not get Basic later.
+func TestNoDowngrade(t *testing.T) {
+	o := newOrigin(t)
+	offer := atomic.Value{}
+	offer.Store(`Digest realm="r", nonce="n", qop=auth`)
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if offer.Load() != `Basic realm="r"` && req.Header.Get("Proxy-Authorization") != "" {
+			return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+		}
+		return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + offer.Load().(string) + "\r\nContent-Length: 0\r\n\r\n"
+	})
+	tr := s.transport(t, o)
+	requireOK(t, tr, o.HTTP.URL)
+	offer.Store(`Basic realm="r"`)
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorContains(t, err, "downgrade")
+	for _, req := range s.requests() {
+		require.NotContains(t, req.Header.Get("Proxy-Authorization"), "Basic")
+	}
+}
+
+var errVault = errors.New("vault is sealed")
+
+type failing struct{}
+
+func (failing) ProxyCredentials(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	return proxyauth.Credentials{}, errVault
+}
+
+func TestCredentialSources(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: map[string]string{"alice": "open sesame", `CORP\bob`: "p@ss:w/rd"}})
+	via := func(tr *proxyauth.Transport, user, password string) {
+		tr.Proxy = http.ProxyURL(p.URLFor(user, password))
+	}
+
+	tr := newTransport(t, p, o) // userinfo of the URL
+	tr.Credentials = nil
+	via(tr, `CORP\bob`, "p@ss:w/rd")
+	requireOK(t, tr, o.HTTP.URL)
+	requireOK(t, tr, o.HTTPS.URL)
+	require.Empty(t, o.proxyFields())
+
+	tr = newTransport(t, p, o) // the source before the URL
+	via(tr, "nobody", "nothing")
+	requireOK(t, tr, o.HTTP.URL)
+
+	tr = newTransport(t, p, o) // the URL where the source has nothing
+	tr.Credentials = proxyauth.UserPassword("", "")
+	via(tr, "alice", "open sesame")
+	requireOK(t, tr, o.HTTP.URL)
+
+	t.Setenv("PROXY_USER", "alice")
+	t.Setenv("PROXY_PASS", "open sesame")
+	tr = newTransport(t, p, o)
+	tr.Credentials = nil
+	requireOK(t, tr, o.HTTP.URL)
+
+	tr = newTransport(t, p, o)
+	tr.Credentials = failing{}
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+	require.ErrorIs(t, err, errVault)
+	require.ErrorContains(t, err, "sealed")
+}
+
+func TestCredentialRequest(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Proxy = http.ProxyURL(p.URLFor("x", "y"))
+	var got proxyauth.CredentialRequest
+	tr.Credentials = sourceFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		got = req
+		return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
+	})
+	requireOK(t, tr, o.HTTP.URL)
+	require.Equal(t, "Digest", got.Scheme)
+	require.Equal(t, "proxy test", got.Realm)
+	require.Equal(t, p.URL.String(), got.Proxy.String(), "without userinfo")
+}
+
+type sourceFunc func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error)
+
+func (f sourceFunc) ProxyCredentials(ctx context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	return f(ctx, req)
+}
+
+// Two identities in the URL are two routes: no connection, nonce or verdict of
+// one serves the other.
+func TestIdentitiesAreApart(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: map[string]string{"a": "1", "b": "2"}})
+	tr := newTransport(t, p, o)
+	tr.Credentials = nil
+	user := "a"
+	tr.Proxy = func(*http.Request) (*url.URL, error) {
+		return p.URLFor(user, map[string]string{"a": "1", "b": "2", "x": "wrong"}[user]), nil
+	}
+	requireOK(t, tr, o.HTTPS.URL)
+	user = "x"
+	_, _, err := fetch(tr, o.HTTPS.URL)
+	require.ErrorIs(t, err, proxyauth.ErrRejected)
+	user = "b"
+	requireOK(t, tr, o.HTTPS.URL)
+	conns := map[string]int{}
+	for _, leg := range p.Transcript() {
+		if leg.User != "" {
+			conns[leg.User] = leg.Conn
+		}
+	}
+	require.NotEqual(t, conns["a"], conns["b"])
+}

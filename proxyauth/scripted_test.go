@@ -1,0 +1,110 @@
+package proxyauth_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+)
+
+// A scripted proxy answers each request with exactly the bytes it is told, for
+// what no well-behaved proxy does.
+type scripted struct {
+	l  net.Listener
+	mu sync.Mutex
+
+	conns int
+	got   []*http.Request
+}
+
+// hangUp as the end of an answer closes the connection after it; stall keeps it
+// open and reads no more.
+const (
+	hangUp = "\x00hang up"
+	stall  = "\x00stall"
+)
+
+// scriptedProxy starts one. It answers until the connection ends.
+func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &scripted{l: l}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.conns++
+			s.mu.Unlock()
+			wg.Go(func() {
+				defer c.Close()
+				unblock := make(chan struct{})
+				defer close(unblock)
+				wg.Go(func() {
+					select {
+					case <-stop:
+						c.Close()
+					case <-unblock:
+					}
+				})
+				in := bufio.NewReader(c)
+				for {
+					req, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					if req.Header.Get("Expect") == "" {
+						io.Copy(io.Discard, req.Body)
+					}
+					s.mu.Lock()
+					s.got = append(s.got, req)
+					s.mu.Unlock()
+					text := answer(req)
+					end := ""
+					for _, e := range []string{hangUp, stall} {
+						if len(text) >= len(e) && text[len(text)-len(e):] == e {
+							text, end = text[:len(text)-len(e)], e
+						}
+					}
+					io.WriteString(c, text)
+					switch end {
+					case hangUp:
+						return
+					case stall:
+						<-stop
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); close(stop); wg.Wait() })
+	return s
+}
+
+func (s *scripted) requests() []*http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*http.Request(nil), s.got...)
+}
+
+func (s *scripted) url() *url.URL { return &url.URL{Scheme: "http", Host: s.l.Addr().String()} }
+
+func (s *scripted) transport(t testing.TB, o *origin) *proxyauth.Transport {
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.Proxy = http.ProxyURL(s.url())
+	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
