@@ -209,7 +209,7 @@ func TestHostileProxies(t *testing.T) {
 				t.Parallel()
 				s := scriptedProxy(t, func(*http.Request) string { return text })
 				tr := s.transport(t, o)
-				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 				defer cancel()
 				req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 				require.NoError(t, err)
@@ -513,8 +513,7 @@ func TestDirectAndUnsupported(t *testing.T) {
 		case "/error":
 			return nil, errVault
 		case "/malformed":
-			_, err := url.Parse("http://user:hush@proxy:port")
-			return nil, err
+			return url.Parse("http://user:hush@proxy:" + req.URL.Path[1:])
 		}
 		return p.URL, nil
 	}

@@ -89,7 +89,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		if r.t.rejectedFor < forGood {
 			e.remedy += fmt.Sprintf(", or for %s", strings.TrimSuffix(r.t.rejectedFor.String(), "0s"))
 		}
-		r.standing.Store(&standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)})
+		r.standing.CompareAndSwap(nil, &standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)})
 		r.t.log.Warn("proxy rejected credentials", "proxy", r.name, "tried", e.Tried, "source", from)
 	}
 	return nil, e

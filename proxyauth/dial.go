@@ -13,8 +13,9 @@ func (c *core) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	if c.base.DialContext != nil {
 		return c.base.DialContext(ctx, network, addr)
 	}
-	if c.base.Dial != nil { //lint:ignore SA1019 users of the old field keep their dialer
-		return c.base.Dial(network, addr)
+	//lint:ignore SA1019 users of the old field keep their dialer
+	if dial := c.base.Dial; dial != nil {
+		return dial(network, addr)
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"net/http"
@@ -130,44 +131,43 @@ const authenticationInfo = "Proxy-Authentication-Info"
 
 func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error) {
 	d.session.Replied()
-	field := resp.Header[authenticationInfo]
-	_, inTrailer := resp.Trailer[authenticationInfo]
-	if len(field) == 0 && !inTrailer {
-		return nil, nil
+	var info digest.Params
+	if field := resp.Header[authenticationInfo]; len(field) > 0 {
+		var err error
+		if info, err = digest.ParseParams(field[0]); err != nil {
+			return nil, err
+		}
 	}
-	info, err := parseInfo(field)
-	if err != nil {
-		return nil, err
+	_, late := resp.Trailer[authenticationInfo]
+	if _, proves := info.Lookup("rspauth"); proves && d.session.HashesBody() && resp.Request.Method != http.MethodConnect {
+		late = true // the proof covers the reply's body
 	}
-	_, proves := info.Lookup("rspauth")
-	if inTrailer || proves && d.session.HashesBody() {
-		// What is left to check comes with the end of the body.
+	if late && resp.StatusCode != http.StatusSwitchingProtocols {
 		resp.Body = &verifiedBody{ReadCloser: resp.Body, resp: resp, auth: d, answer: a.digest, hash: d.session.NewBodyHash(), info: info}
-	} else if err := d.session.Verify(info, a.digest, nil); err != nil {
-		return nil, err
+		return d.next(info), nil
 	}
-	if nonce := info.Get("nextnonce"); nonce != "" {
-		return &digestAuth{d.session.Next(nonce), d.scheme, d.cred}, nil
-	}
-	return nil, nil
+	return d.next(info), d.session.Verify(info, a.digest, nil)
 }
 
-func parseInfo(field []string) (digest.Params, error) {
-	if len(field) == 0 {
-		return nil, nil
+// next returns what to use after a reply with info, or nil for d itself.
+func (d *digestAuth) next(info digest.Params) requestAuth {
+	nonce := info.Get("nextnonce")
+	if nonce == "" {
+		return nil
 	}
-	return digest.ParseParams(field[0])
+	return &digestAuth{d.session.Next(nonce), d.scheme, d.cred}
 }
 
-// A verifiedBody checks the proxy's rspauth when the body has come to its end:
-// it may be in the trailer, and may cover the body.
+// A verifiedBody checks the proxy's proof when the body has come to its end,
+// and takes the Proxy-Authentication-Info from the trailer if it is there.
 type verifiedBody struct {
 	io.ReadCloser
 	resp   *http.Response
 	auth   *digestAuth
 	answer digest.Answer
 	hash   hash.Hash
-	info   digest.Params // of the header; nil: it is in the trailer
+	info   digest.Params     // of the header
+	adopt  func(requestAuth) // takes in the next nonce
 }
 
 func (b *verifiedBody) Read(p []byte) (int, error) {
@@ -176,15 +176,25 @@ func (b *verifiedBody) Read(p []byte) (int, error) {
 	if err != io.EOF {
 		return n, err
 	}
-	if b.info == nil {
-		info, parseErr := parseInfo(b.resp.Trailer[authenticationInfo])
-		if parseErr != nil {
-			return n, parseErr
-		}
-		b.info = info
-	}
-	if wrong := b.auth.session.Verify(b.info, b.answer, b.hash); wrong != nil {
-		return n, wrong
+	if err := b.verify(); err != nil {
+		return n, fmt.Errorf("proxyauth: proxy's %s: %w", authenticationInfo, err)
 	}
 	return n, io.EOF
+}
+
+func (b *verifiedBody) verify() error {
+	info := b.info
+	if field := b.resp.Trailer[authenticationInfo]; len(field) > 0 {
+		var err error
+		if info, err = digest.ParseParams(field[0]); err != nil {
+			return err
+		}
+		if next := b.auth.next(info); next != nil {
+			b.adopt(next)
+		}
+	}
+	if b.auth.session.HashesBody() && b.resp.Uncompressed {
+		return nil // what net/http has unpacked is not what the proof covers
+	}
+	return b.auth.session.Verify(info, b.answer, b.hash)
 }

@@ -166,6 +166,20 @@ func TestDigestNonceLifetime(t *testing.T) {
 	require.Equal(t, 4, p.Counts().Challenges)
 }
 
+// nextnonce is taken from the header and from the trailer: a nonce that ends
+// costs no 407.
+func TestDigestNextNonce(t *testing.T) {
+	o := newOrigin(t)
+	for _, trailer := range []bool{false, true} {
+		p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", NonceUses: 3, NextNonce: true, InfoInTrailer: trailer, RspAuth: true}}, Users: alice})
+		tr := newTransport(t, p, o)
+		for range 20 {
+			requireOK(t, tr, o.HTTP.URL)
+		}
+		require.Equal(t, 1, p.Counts().Challenges, "trailer: %v", trailer)
+	}
+}
+
 func TestDigestWrongProof(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {

@@ -57,6 +57,7 @@ func (r *route) run(m message) (*http.Response, error) {
 		resp, err := m.send(a.field, r.careful(req, st))
 		if err != nil {
 			if errors.Is(err, errBodyGone) {
+				r.prepare(st)
 				return nil, r.giveUp(l, d.bodyGone(r, req))
 			}
 			r.release(l, nil) // it did not find out; the next one may
@@ -130,9 +131,25 @@ func (r *route) run(m message) (*http.Response, error) {
 	}
 }
 
+// prepare keeps how the proxy is to be answered for the next request, where
+// this one cannot be sent again.
+func (r *route) prepare(st *standing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.prepared = st
+}
+
 // unknown returns how to begin with a proxy of which nothing is known: without
-// credentials, unless the only scheme allowed can do without a challenge.
+// credentials, unless a challenge of it was prepared for, or the only scheme
+// allowed can do without one.
 func (r *route) unknown(req *http.Request) *standing {
+	r.mu.Lock()
+	prepared := r.prepared
+	r.prepared = nil
+	r.mu.Unlock()
+	if prepared != nil {
+		return prepared
+	}
 	if len(r.t.schemes) == 1 {
 		scheme := r.t.schemes[0]
 		cred, from, err := r.credentials(req.Context(), scheme.Name(), "")
@@ -182,11 +199,14 @@ func (r *route) passed(resp *http.Response, st *standing, l *lead, a answer, pri
 		// A forbidden tunnel may be a refusal in other words: nothing is
 		// learned from it.
 		if resp.Request.Method != http.MethodConnect || resp.StatusCode != http.StatusForbidden || st.auth == nil {
-			r.settle(next)
+			next = r.settle(next)
 		}
 		r.release(l, nil)
 	case next != st && !private:
 		r.standing.CompareAndSwap(st, next)
+	}
+	if body, ok := resp.Body.(*verifiedBody); ok {
+		body.adopt = func(auth requestAuth) { r.standing.CompareAndSwap(next, next.with(auth, true)) }
 	}
 	return resp, nil
 }
@@ -226,7 +246,7 @@ func (d *denial) neverContent(r *route, req *http.Request) *AuthError {
 // bodyGone is the error about a request that would have to be sent once more.
 func (d *denial) bodyGone(r *route, req *http.Request) *AuthError {
 	e := d.end(r, req, ErrBodyConsumed)
-	e.remedy = "set Request.GetBody, or make a request without a body first"
+	e.remedy = "repeat the request, since the proxy is known now, or set Request.GetBody"
 	return e
 }
 

@@ -1,11 +1,9 @@
 package proxyauth_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -130,12 +128,4 @@ func requireOK(t testing.TB, rt http.RoundTripper, url string) {
 // ways are the two ways through a proxy, by the origin's URL.
 func (o *origin) ways() map[string]string {
 	return map[string]string{"forward": o.HTTP.URL + "/f?q=1", "tunnel": o.HTTPS.URL + "/t"}
-}
-
-// dialOnly sends any address to one, for origins with made-up names.
-func dialOnly(addr string) func(context.Context, string, string) (net.Conn, error) {
-	return func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, addr)
-	}
 }

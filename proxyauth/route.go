@@ -28,8 +28,8 @@ type routeKey struct {
 type route struct {
 	t    *core
 	key  routeKey
-	name string // the proxy's URL for people, without userinfo
-	url  *url.URL
+	name string   // the proxy's URL for people, without userinfo
+	url  *url.URL // to dial; nil without a proxy. Userinfo is for SOCKS alone
 
 	used atomic.Uint64 // core.clock when last used, for maxRoutes
 
@@ -43,6 +43,7 @@ type route struct {
 	standing atomic.Pointer[standing]
 
 	mu         sync.Mutex
+	prepared   *standing   // how to begin, known from a request that could not go on
 	learner    *lead       // the request that is finding out; nil: none
 	rejections []rejection // credentials that the proxy refused
 	proved     bool        // a scheme stronger than Basic has succeeded
@@ -70,7 +71,7 @@ func (c *core) route(u *url.URL) (*route, error) {
 	r, now := c.routes[key], c.clock
 	c.mu.RUnlock()
 	if r == nil {
-		return c.newRoute(key, u)
+		return c.newRoute(key)
 	}
 	if r.used.Load() != now {
 		r.used.Store(now)
@@ -78,7 +79,7 @@ func (c *core) route(u *url.URL) (*route, error) {
 	return r, nil
 }
 
-func (c *core) newRoute(key routeKey, original *url.URL) (*route, error) {
+func (c *core) newRoute(key routeKey) (*route, error) {
 	r := &route{t: c, key: key}
 	switch key.scheme {
 	case "":
@@ -86,9 +87,12 @@ func (c *core) newRoute(key routeKey, original *url.URL) (*route, error) {
 		r.direct.Proxy = nil
 	case "socks5", "socks5h":
 		r.name = (&url.URL{Scheme: key.scheme, Host: key.host}).String()
-		r.url = original
+		r.url = r.proxyURL()
+		if key.hasUser {
+			r.url.User = url.UserPassword(key.username, key.password)
+		}
 		r.direct = c.base.Clone()
-		r.direct.Proxy = http.ProxyURL(original)
+		r.direct.Proxy = http.ProxyURL(r.url)
 	case "http", "https":
 		r.url = r.proxyURL()
 		if r.url.Hostname() == "" {

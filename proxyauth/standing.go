@@ -121,7 +121,7 @@ func (r *route) release(l *lead, err *AuthError) {
 }
 
 // settle makes st the route's standing, after it let a request pass.
-func (r *route) settle(st *standing) {
+func (r *route) settle(st *standing) *standing {
 	if !st.proven {
 		st = st.with(st.auth, true)
 	}
@@ -132,6 +132,7 @@ func (r *route) settle(st *standing) {
 		r.t.log.Info("proxy authenticated", "proxy", r.name, "scheme", st.scheme.Name(), "source", st.from)
 	}
 	r.standing.Store(st)
+	return st
 }
 
 // reject notes that the proxy refused the credentials of st.

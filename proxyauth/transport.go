@@ -77,8 +77,8 @@ const (
 // A core is a Transport's settings, complete and fixed at its first use, and
 // its routes.
 type core struct {
-	base        *http.Transport
-	http2       bool // base speaks HTTP/2 to origins
+	original    *http.Transport
+	base        *http.Transport // the original's clone
 	proxy       func(*http.Request) (*url.URL, error)
 	source      CredentialSource
 	schemes     []Scheme
@@ -102,6 +102,7 @@ func (t *Transport) settings() *core {
 			base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 		}
 		c := &core{
+			original:    base,
 			base:        base.Clone(),
 			proxy:       t.Proxy,
 			source:      t.Credentials,
@@ -114,8 +115,7 @@ func (t *Transport) settings() *core {
 		// Clone has made base decide about HTTP/2. A clone would decide anew,
 		// and differently once it has a DialContext of ours; and it must not
 		// share an HTTP/2 pool that the user attached to base.
-		_, c.http2 = base.TLSNextProto["h2"]
-		if c.http2 {
+		if _, http2 := base.TLSNextProto["h2"]; http2 {
 			c.base.TLSNextProto = nil
 			c.base.ForceAttemptHTTP2 = true
 		}
@@ -150,11 +150,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return c.base.RoundTrip(req) // for its errors
 	}
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		// Protocols that were registered are known to the original alone.
-		if t.Base != nil {
-			return t.Base.RoundTrip(req)
-		}
-		return c.base.RoundTrip(req)
+		return c.original.RoundTrip(req) // which knows the protocols registered with it
 	}
 	r, err := c.routeFor(req)
 	if err != nil {
