@@ -23,6 +23,9 @@ type Transport struct {
 	// cloned and never changed; limits on connections hold for each proxy by
 	// itself. Nil means http.DefaultTransport as it was at start-up.
 	//
+	// A Base of your own has no proxy unless it says so: start from
+	// http.DefaultTransport.(*http.Transport).Clone().
+	//
 	// Base.DialTLSContext is used without a proxy only. ProxyConnectHeader,
 	// GetProxyConnectHeader and OnProxyConnectResponse (for the answer that
 	// ends the authentication) work as in net/http.
@@ -39,7 +42,8 @@ type Transport struct {
 
 	// Schemes are those that may be used, in order of preference. Nil means
 	// DefaultSchemes(). With Basic alone, credentials are sent without waiting
-	// for a challenge.
+	// for a challenge. Credentials that a proxy rejects by one scheme are tried
+	// once more by the next one it offers: two attempts at the account at most.
 	Schemes []Scheme
 
 	// ProxyTLSClientConfig is for the connection to https:// proxies. Nil
