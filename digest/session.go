@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -38,8 +39,9 @@ type Session struct {
 	// who nonce uri middle nc beforeResponse response tail.
 	who, nonce, middle, beforeResponse, tail string
 
+	begun    time.Time
 	issued   atomic.Uint32 // uses of the nonce given out; the last nc
-	answered atomic.Uint32 // uses whose reply has come
+	accepted atomic.Uint32 // uses that the peer has accepted
 }
 
 // An Answer is one use of a Session's nonce.
@@ -49,7 +51,7 @@ type Answer struct {
 
 	nc    uint32
 	uri   string
-	alone bool // all earlier uses had been replied to when this one was made
+	alone bool // all earlier uses had been accepted when this one was made
 }
 
 var (
@@ -91,7 +93,7 @@ func newSession(c Challenge, username, password, cnonce string, o Options) (*Ses
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{challenge: c, alg: alg, qop: qop, cnonce: cnonce}
+	s := &Session{challenge: c, alg: alg, qop: qop, cnonce: cnonce, begun: time.Now()}
 
 	s.key = alg.hashString(username + ":" + c.Realm + ":" + password)
 	if sess {
@@ -155,7 +157,7 @@ func writeNonce(nonce string) string {
 func (s *Session) Next(nonce string) *Session {
 	next := &Session{
 		challenge: s.challenge, alg: s.alg, qop: s.qop, cnonce: s.cnonce, key: s.key,
-		who: s.who, nonce: writeNonce(nonce),
+		who: s.who, nonce: writeNonce(nonce), begun: time.Now(),
 		middle: s.middle, beforeResponse: s.beforeResponse, tail: s.tail,
 	}
 	next.challenge.Nonce = nonce
@@ -164,6 +166,9 @@ func (s *Session) Next(nonce string) *Session {
 
 // Nonce returns the server nonce of this session.
 func (s *Session) Nonce() string { return s.challenge.Nonce }
+
+// Age returns the time since the session's nonce was received.
+func (s *Session) Age() time.Duration { return time.Since(s.begun) }
 
 // Authorize uses the nonce once more, for a request with this method and
 // digest-uri: the request-target as the server or proxy sees it, which is
@@ -181,7 +186,7 @@ func (s *Session) Authorize(method, uri string, body func() (io.ReadCloser, erro
 		n = copy(bodyHash[:], sum)
 	}
 	a := Answer{uri: uri, nc: s.issued.Add(1)}
-	a.alone = s.answered.Load() == a.nc-1
+	a.alone = s.accepted.Load() == a.nc-1
 
 	var scratch [512]byte
 	var hex [maxHex]byte
@@ -260,15 +265,16 @@ func (s *Session) hashBody(open func() (io.ReadCloser, error)) ([]byte, error) {
 	return hex.AppendEncode(nil, h.Sum(nil)), nil
 }
 
-// Replied notes that the peer has replied to one use of the nonce, whatever
-// the reply. Call it once for each, so that [Session.Overtaken] can tell.
-func (s *Session) Replied() { s.answered.Add(1) }
+// Accepted notes that the peer has accepted one use of the nonce. Call it once
+// for each, and not for a use that was refused or had no reply: from then on
+// [Session.Overtaken] is true for this nonce.
+func (s *Session) Accepted() { s.accepted.Add(1) }
 
 // Overtaken reports whether other uses of the nonce were under way together
-// with a, or one before it was never replied to. Then the peer may have seen
-// the nonce counts out of order, and a refusal may mean that alone (Apache
-// with NcCheck; RFC 7616 §3.4.6) and not the credentials. Call it before
-// [Session.Replied].
+// with a, or one before it was not accepted. Then the peer may have seen the
+// nonce counts out of order, or count otherwise, and a refusal may mean that
+// alone (Apache with NcCheck; RFC 7616 §3.4.6) and not the credentials. Call it
+// before [Session.Accepted].
 func (s *Session) Overtaken(a Answer) bool {
 	return !a.alone || s.issued.Load() != a.nc
 }

@@ -160,8 +160,8 @@ func TestOvertaken(t *testing.T) {
 	second := use()
 	require.True(t, s.Overtaken(first), "a later count is under way")
 	require.True(t, s.Overtaken(second), "an earlier count is under way")
-	s.Replied()
-	s.Replied()
+	s.Accepted()
+	s.Accepted()
 	require.False(t, s.Overtaken(use()))
 	require.True(t, s.Overtaken(use()), "the one before was never replied to")
 }

@@ -38,7 +38,9 @@ func isControl(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }
 // A basicAuth is the same field for every request.
 type basicAuth struct{ field []string }
 
-func (b *basicAuth) authorize(*http.Request) (answer, error) { return answer{field: b.field}, nil }
+func (b *basicAuth) authorize(*http.Request, bool) (answer, error) {
+	return answer{field: b.field}, nil
+}
 
 func (b *basicAuth) refused(answer, []Challenge) (requestAuth, refusal) { return nil, rejected }
 

@@ -15,7 +15,7 @@ const maxTrials = 2
 
 // choose returns how to answer the challenges of a 407: with the first of the
 // Transport's schemes that is offered, allowed, has credentials which were not
-// refused, and can answer. It fails with the *AuthError that ends the request.
+// refused, and can answer. The error is the *AuthError that ends the request.
 func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	why := ErrNoUsableScheme
 	if len(d.tried) > 0 {
@@ -87,7 +87,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	case ErrRejected:
 		e.remedy = "check user name and password in " + from + "; they are not sent again before they change"
 		if r.t.rejectedFor < forGood {
-			e.remedy += fmt.Sprintf(", or for %s", strings.TrimSuffix(r.t.rejectedFor.String(), "0s"))
+			e.remedy += ", or for " + strings.Replace(r.t.rejectedFor.String(), "m0s", "m", 1)
 		}
 		r.standing.CompareAndSwap(nil, &standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)})
 		r.t.log.Warn("proxy rejected credentials", "proxy", r.name, "tried", e.Tried, "source", from)

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -19,28 +20,19 @@ type denial struct {
 	source     string   // where those came from
 	sent       []string // what must not show up in an error
 
-	status string
-	code   int
-	header http.Header
-	page   []byte
+	resp   *http.Response
+	hangUp func(*http.Response)
 }
 
 const (
 	maxPage  = 4 << 10                // of the proxy's page for the error
-	maxDrain = 64 << 10               // of the page's rest, to keep the connection
+	maxDrain = 64 << 10               // of the page, to keep the connection
 	drainFor = 500 * time.Millisecond // a page that trickles is not waited for
 )
 
-// read takes in a 407 (or another last answer) and finishes its body, so that
-// the connection can be used again where the body is short.
-func (d *denial) read(resp *http.Response) {
-	d.code, d.status, d.header = resp.StatusCode, resp.Status, resp.Header
-	stop := time.AfterFunc(drainFor, func() { resp.Body.Close() })
-	d.page, _ = io.ReadAll(io.LimitReader(resp.Body, maxPage))
-	io.CopyN(io.Discard, resp.Body, maxDrain)
-	stop.Stop()
-	resp.Body.Close()
-
+// read takes in the header of a 407 or of another last answer.
+func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
+	d.resp, d.hangUp = resp, hangUp
 	var err error
 	d.challenges, err = ParseChallenges(resp.Header["Proxy-Authenticate"])
 	d.reasons = nil
@@ -48,6 +40,19 @@ func (d *denial) read(resp *http.Response) {
 		text := strings.ReplaceAll(err.Error(), "proxyauth: ", "")
 		d.reasons = append(d.reasons, string(d.strikeOut([]byte(strings.ReplaceAll(text, "\n", "; ")))))
 	}
+}
+
+// drain reads the body to its end, so that net/http keeps the connection, if it
+// is short and comes soon; ctx ends it, too. It returns the beginning.
+func (d *denial) drain(ctx context.Context) (page []byte) {
+	ctx, cancel := context.WithTimeout(ctx, drainFor)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { d.hangUp(d.resp) })
+	page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
+	io.CopyN(io.Discard, d.resp.Body, maxDrain)
+	stop()
+	d.hangUp(d.resp)
+	return page
 }
 
 // of returns the challenges of one scheme.
@@ -79,13 +84,15 @@ func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
 	if i := slices.IndexFunc(d.challenges, func(c Challenge) bool { return c.HasParam("realm") }); i >= 0 {
 		realm = string(d.strikeOut([]byte(d.challenges[i].Param("realm"))))
 	}
-	return &AuthError{
+	e := &AuthError{
 		Proxy: r.name, Target: target(req), Realm: realm,
 		Offered: d.names(), Tried: slices.Clone(d.tried), Reasons: d.reasons,
-		StatusCode: d.code, Status: d.status,
-		Header: d.safeHeader(), Body: d.strikeOut(d.page),
 		Err: why, at: time.Now(),
 	}
+	if d.resp != nil {
+		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, d.resp.Status, d.safeHeader(), d.safePage(req)
+	}
+	return e
 }
 
 // target is what of a request an error may show: a path or a query may hold
@@ -131,8 +138,16 @@ func (d *denial) strikeOut(b []byte) []byte {
 	return b
 }
 
+// safePage returns the beginning of the proxy's page.
+func (d *denial) safePage(req *http.Request) []byte {
+	if d.resp.StatusCode/100 == 2 {
+		return nil // a tunnel, or the origin's
+	}
+	return d.strikeOut(d.drain(req.Context()))
+}
+
 func (d *denial) safeHeader() http.Header {
-	header := d.header.Clone()
+	header := d.resp.Header.Clone()
 	for _, values := range header {
 		for i := range values {
 			values[i] = string(d.strikeOut([]byte(values[i])))

@@ -6,6 +6,8 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
 )
@@ -47,7 +49,7 @@ func (s digestScheme) accept(offers []Challenge, c Credentials) (requestAuth, er
 	if err != nil {
 		return nil, err
 	}
-	return &digestAuth{session, s, c}, nil
+	return &digestAuth{session, new(nonces), s, c}, nil
 }
 
 // strongest returns the challenge with the best algorithm; the first of equals.
@@ -62,19 +64,80 @@ func strongest(offers []Challenge) (best digest.Challenge, err error) {
 	return best, err
 }
 
-// A digestAuth answers with one nonce.
+// A digestAuth answers with one nonce, or with those of a strict proxy.
 type digestAuth struct {
 	session *digest.Session
+	nonces  *nonces
 	scheme  digestScheme
 	cred    Credentials // for the next nonce
 }
 
-func (d *digestAuth) authorize(req *http.Request) (answer, error) {
-	a, err := d.session.Authorize(req.Method, d.uri(req), bodyReader(req))
+// nonces are what is known of how a proxy counts their uses. Most let all
+// connections share one. A strict proxy (squid as it comes, Apache with
+// NcCheck) refuses a count that another one has overtaken, and the nonce with
+// it: there each request has a nonce to itself until it is answered.
+type nonces struct {
+	mu     sync.Mutex
+	strict bool
+	idle   []*digest.Session // of a strict proxy, last used last
+}
+
+// young is the age at which the end of a nonce that was used by several
+// requests at once says that the proxy is strict, and not that the nonce was
+// old.
+const young = 10 * time.Second
+
+// take returns a session that nobody else uses, or nil; of a proxy that is not
+// strict it returns the shared one.
+func (n *nonces) take(shared *digest.Session) *digest.Session {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.strict {
+		return shared
+	}
+	last := len(n.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	s := n.idle[last]
+	n.idle = n.idle[:last]
+	return s
+}
+
+// put gives back a session whose last use was accepted, and reports whether the
+// proxy is strict. A session that several requests have used is not kept: the
+// proxy may have counted otherwise.
+func (n *nonces) put(s *digest.Session, outOfOrder bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.strict && !outOfOrder {
+		n.idle = append(n.idle, s)
+	}
+	return n.strict
+}
+
+// ended notes that a nonce came to its end, and reports whether the proxy is
+// strict.
+func (n *nonces) ended(s *digest.Session, outOfOrder bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.strict = n.strict || outOfOrder && s.Age() < young
+	return n.strict
+}
+
+func (d *digestAuth) authorize(req *http.Request, own bool) (answer, error) {
+	session := d.session
+	if !own {
+		session = d.nonces.take(session)
+	}
+	if session == nil {
+		return answer{}, nil
+	}
+	a, err := session.Authorize(req.Method, d.uri(req), bodyReader(req))
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{field: []string{a.Value}, digest: a}, nil
+	return answer{field: []string{a.Value}, session: session, digest: a}, nil
 }
 
 // uri returns the digest-uri of a request to the proxy.
@@ -102,19 +165,25 @@ func bodyReader(req *http.Request) func() (io.ReadCloser, error) {
 }
 
 func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal) {
-	outOfOrder := d.session.Overtaken(a.digest)
-	d.session.Replied()
 	challenge, err := strongest(offers)
 	if err != nil {
 		return nil, rejected
 	}
 	next, ok := d.renew(offers)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, rejected
+	}
+	if a.session == nil {
+		return next, staleOwn // this leg was to get a nonce
+	}
+	outOfOrder := a.session.Overtaken(a.digest)
+	switch {
+	case challenge.Stale && d.nonces.ended(a.session, outOfOrder):
+		return next, staleOwn
 	case challenge.Stale:
 		return next, stale
-	case outOfOrder && challenge.Nonce != d.session.Nonce():
+	case outOfOrder && challenge.Nonce != a.session.Nonce():
+		d.nonces.ended(a.session, outOfOrder)
 		return next, overtaken
 	}
 	return nil, rejected
@@ -122,7 +191,11 @@ func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal
 
 func (d *digestAuth) renew(offers []Challenge) (requestAuth, bool) {
 	next, err := d.scheme.accept(offers, d.cred)
-	return next, err == nil
+	if err != nil {
+		return nil, false
+	}
+	next.(*digestAuth).nonces = d.nonces
+	return next, true
 }
 
 // authenticationInfo is where a proxy proves itself and names the next nonce
@@ -130,7 +203,6 @@ func (d *digestAuth) renew(offers []Challenge) (requestAuth, bool) {
 const authenticationInfo = "Proxy-Authentication-Info"
 
 func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error) {
-	d.session.Replied()
 	var info digest.Params
 	if field := resp.Header[authenticationInfo]; len(field) > 0 {
 		var err error
@@ -139,23 +211,31 @@ func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error
 		}
 	}
 	_, late := resp.Trailer[authenticationInfo]
-	if _, proves := info.Lookup("rspauth"); proves && d.session.HashesBody() && resp.Request.Method != http.MethodConnect {
+	if _, proves := info.Lookup("rspauth"); proves && a.session.HashesBody() && resp.Request.Method != http.MethodConnect {
 		late = true // the proof covers the reply's body
 	}
 	if late && resp.StatusCode != http.StatusSwitchingProtocols {
-		resp.Body = &verifiedBody{ReadCloser: resp.Body, resp: resp, auth: d, answer: a.digest, hash: d.session.NewBodyHash(), info: info}
-		return d.next(info), nil
+		resp.Body = &verifiedBody{ReadCloser: resp.Body, resp: resp, auth: d, answer: a, hash: a.session.NewBodyHash(), info: info}
+		return nil, nil
 	}
-	return d.next(info), d.session.Verify(info, a.digest, nil)
+	if err := a.session.Verify(info, a.digest, nil); err != nil {
+		return nil, err
+	}
+	return d.next(a, info), nil
 }
 
 // next returns what to use after a reply with info, or nil for d itself.
-func (d *digestAuth) next(info digest.Params) requestAuth {
-	nonce := info.Get("nextnonce")
-	if nonce == "" {
+func (d *digestAuth) next(a answer, info digest.Params) requestAuth {
+	session, nonce := a.session, info.Get("nextnonce")
+	outOfOrder := session.Overtaken(a.digest)
+	session.Accepted()
+	if nonce != "" {
+		session, outOfOrder = session.Next(nonce), false
+	}
+	if d.nonces.put(session, outOfOrder) || nonce == "" {
 		return nil
 	}
-	return &digestAuth{d.session.Next(nonce), d.scheme, d.cred}
+	return &digestAuth{session, d.nonces, d.scheme, d.cred}
 }
 
 // A verifiedBody checks the proxy's proof when the body has come to its end,
@@ -164,18 +244,20 @@ type verifiedBody struct {
 	io.ReadCloser
 	resp   *http.Response
 	auth   *digestAuth
-	answer digest.Answer
+	answer answer
 	hash   hash.Hash
 	info   digest.Params     // of the header
 	adopt  func(requestAuth) // takes in the next nonce
+	done   bool
 }
 
 func (b *verifiedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.hash.Write(p[:n])
-	if err != io.EOF {
+	if err != io.EOF || b.done {
 		return n, err
 	}
+	b.done = true
 	if err := b.verify(); err != nil {
 		return n, fmt.Errorf("proxyauth: proxy's %s: %w", authenticationInfo, err)
 	}
@@ -189,12 +271,16 @@ func (b *verifiedBody) verify() error {
 		if info, err = digest.ParseParams(field[0]); err != nil {
 			return err
 		}
-		if next := b.auth.next(info); next != nil {
-			b.adopt(next)
+	}
+	session := b.answer.session
+	// What net/http has unpacked is not what the proof covers.
+	if !session.HashesBody() || !b.resp.Uncompressed {
+		if err := session.Verify(info, b.answer.digest, b.hash); err != nil {
+			return err
 		}
 	}
-	if b.auth.session.HashesBody() && b.resp.Uncompressed {
-		return nil // what net/http has unpacked is not what the proof covers
+	if next := b.auth.next(b.answer, info); next != nil {
+		b.adopt(next)
 	}
-	return b.auth.session.Verify(info, b.answer, b.hash)
+	return nil
 }

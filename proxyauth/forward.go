@@ -99,6 +99,8 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 	return resp, nil
 }
 
+func (f *forwarding) hangUp(resp *http.Response) { resp.Body.Close() }
+
 // body returns the body for the next leg.
 func (f *forwarding) body(careful bool) (body io.ReadCloser, err error) {
 	switch {

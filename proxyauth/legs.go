@@ -16,6 +16,9 @@ type message interface {
 	// none. A careful leg holds the body back until the proxy asks for it.
 	// errBodyGone means that the body cannot be sent once more.
 	send(authorization []string, careful bool) (*http.Response, error)
+
+	// hangUp ends reading of a reply's body, at any time.
+	hangUp(resp *http.Response)
 }
 
 var errBodyGone = errors.New("body gone")
@@ -26,6 +29,19 @@ const (
 	maxStale = 3 // stale=true in a row, each with a fresh nonce
 )
 
+// An exchange is a message and all its legs.
+type exchange struct {
+	r   *route
+	m   message
+	req *http.Request
+
+	st      *standing // how the next leg is sent
+	private bool      // st has a nonce that is used by this exchange alone
+	lead    *lead     // nil: others may send credentials at the same time
+	denial  denial    // of the last leg
+	stales  int
+}
+
 // run sends m through the proxy with as many legs as that takes, and returns
 // the answer, which is never a 407.
 //
@@ -35,100 +51,142 @@ const (
 //	                               │      ▲              ▲
 //	                               ▼      │ stale        │ rejected
 //	                           not 407   407 ────────────┘
-func (r *route) run(m message) (*http.Response, error) {
-	req := m.request()
-	st, l, err := r.enter(req)
-	if err != nil {
+func (r *route) run(m message) (resp *http.Response, err error) {
+	x := exchange{r: r, m: m, req: m.request()}
+	if x.st, x.lead, err = r.enter(x.req); err != nil {
 		return nil, err
 	}
-	var d denial
-	private := false // the nonce is this request's own
-	stales := 0
-	if st == nil {
-		st = r.unknown(req)
+	defer func() { r.release(x.lead, err) }()
+	if x.st == nil {
+		x.st = r.unknown(x.req)
 	}
 	for legs := 1; ; legs++ {
 		var a answer
-		if st.auth != nil {
-			if a, err = st.auth.authorize(req); err != nil {
-				return nil, r.giveUp(l, d.unanswerable(r, req, st, err))
+		if x.st.auth != nil {
+			if a, err = x.st.auth.authorize(x.req, x.private); err != nil {
+				return nil, x.unanswerable(err)
 			}
 		}
-		resp, err := m.send(a.field, r.careful(req, st))
-		if err != nil {
-			if errors.Is(err, errBodyGone) {
-				r.prepare(st)
-				return nil, r.giveUp(l, d.bodyGone(r, req))
-			}
-			r.release(l, nil) // it did not find out; the next one may
+		resp, err = m.send(a.field, x.careful(a))
+		switch {
+		case errors.Is(err, errBodyGone):
+			return nil, x.bodyGone()
+		case err != nil:
+			return nil, err
+		case resp.StatusCode != http.StatusProxyAuthRequired && !x.refusedOtherwise(resp):
+			return x.passed(resp, a)
+		}
+		x.denied(resp, a)
+		r.t.log.Debug("proxy challenge", "proxy", r.name, "target", target(x.req), "leg", legs,
+			"status", resp.StatusCode, "offered", x.denial.names())
+		if legs == maxLegs {
+			return nil, x.neverContent()
+		}
+		if err = x.next(a); err != nil {
 			return nil, err
 		}
-		if resp.StatusCode != http.StatusProxyAuthRequired && !refusedOtherwise(req, st, resp) {
-			return r.passed(resp, st, l, a, private)
-		}
-
-		if st.auth != nil {
-			d.sent = append(d.sent, secrets(a.field)...)
-			d.tried, d.source = append(d.tried, st.scheme.Name()), st.from
-		}
-		d.read(resp)
-		r.t.log.Debug("proxy challenge", "proxy", r.name, "target", target(req), "status", d.code, "offered", d.names(), "leg", legs)
-		if legs == maxLegs {
-			return nil, r.giveUp(l, d.neverContent(r, req))
-		}
-
-		outcome := rejected
-		var next requestAuth
-		if st.auth != nil {
-			next, outcome = st.auth.refused(a, d.of(st.scheme.Name()))
-		}
-		if outcome == stale {
-			if stales++; stales > maxStale {
-				return nil, r.giveUp(l, d.neverContent(r, req))
-			}
-			renewed := st.with(next, st.proven)
-			// The others get the fresh nonce too, but for a second time it is
-			// kept private: they may have used it up.
-			private = !st.proven || stales > 1 || !r.standing.CompareAndSwap(st, renewed)
-			st = renewed
-			continue
-		}
-		if st.auth != nil && (outcome == rejected || !st.proven || private) {
-			r.reject(st, d.realm(st))
-			outcome = rejected
-		} else {
-			r.standing.CompareAndSwap(st, nil)
-		}
-
-		// From here on only one request at a time sends credentials.
-		if l == nil {
-			var settled *standing
-			if settled, l, err = r.enter(req); err != nil {
-				return nil, err
-			}
-			if settled != nil {
-				// Another request found out meanwhile. With a nonce of its own
-				// this one cannot be overtaken by others again.
-				st, private = settled, false
-				if st.auth != nil {
-					if own, ok := st.auth.renew(d.of(st.scheme.Name())); ok {
-						st, private = st.with(own, true), true
-					}
-				}
-				continue
-			}
-		}
-		if outcome == overtaken {
-			if this, _ := r.rejected(st.scheme.Name(), st.cred); !this {
-				st, private = st.with(next, false), true
-				continue
-			}
-		}
-		if st, err = r.choose(req, &d); err != nil {
-			return nil, r.giveUp(l, err.(*AuthError))
-		}
-		private = false
+		x.dismiss(resp)
 	}
+}
+
+// denied takes in the denial of a leg.
+func (x *exchange) denied(resp *http.Response, a answer) {
+	d := &x.denial
+	if a.field != nil {
+		d.sent = append(d.sent, secrets(a.field)...)
+		d.tried, d.source = append(d.tried, x.st.scheme.Name()), x.st.from
+	}
+	d.read(resp, x.m.hangUp)
+}
+
+// dismiss ends a denied leg. Its connection can be used again if the page is
+// short, except after a request with a body: a proxy may have stopped reading
+// that when it said 407, and squid does.
+func (x *exchange) dismiss(resp *http.Response) {
+	if x.req.Method == http.MethodConnect || hasBody(x.req) {
+		x.m.hangUp(resp)
+		return
+	}
+	x.denial.drain(x.req.Context())
+}
+
+// next finds out how to send the next leg after the last one, with the answer
+// a, was denied.
+func (x *exchange) next(a answer) error {
+	outcome, fresh := rejected, requestAuth(nil)
+	if x.st.auth != nil {
+		fresh, outcome = x.st.auth.refused(a, x.offers())
+	}
+	if outcome == stale || outcome == staleOwn {
+		return x.renew(fresh, outcome == stale)
+	}
+	if a.field == nil || outcome == overtaken && x.st.proven && !x.private {
+		x.r.standing.CompareAndSwap(x.st, nil)
+	} else {
+		x.r.reject(x.st, x.realm())
+		outcome = rejected
+	}
+
+	// From here on only one request at a time sends credentials.
+	if x.lead == nil {
+		settled, lead, err := x.r.enter(x.req)
+		if err != nil {
+			return err
+		}
+		x.lead = lead
+		if settled != nil {
+			x.follow(settled)
+			return nil
+		}
+	}
+	x.private = false
+	if outcome == overtaken {
+		if again, _ := x.r.rejected(x.st.scheme.Name(), x.st.cred); !again {
+			x.st, x.private = x.st.with(fresh, false), true
+			return nil
+		}
+	}
+	st, err := x.r.choose(x.req, &x.denial)
+	if err != nil {
+		return err
+	}
+	x.st = st
+	return nil
+}
+
+// renew goes on with a fresh nonce. Where it is to be shared the others get it
+// too; but from the second time on it is kept private, since they may have used
+// it up.
+func (x *exchange) renew(fresh requestAuth, share bool) error {
+	if x.stales++; x.stales > maxStale {
+		return x.neverContent()
+	}
+	st := x.st.with(fresh, x.st.proven)
+	x.private = !share || !st.proven || x.stales > 1 || !x.r.standing.CompareAndSwap(x.st, st)
+	x.st = st
+	return nil
+}
+
+// follow goes on by what another request has found out meanwhile; with a nonce
+// of its own where there is one at hand, which nobody can overtake again.
+func (x *exchange) follow(settled *standing) {
+	x.st, x.private = settled, false
+	if settled.auth == nil {
+		return
+	}
+	if own, ok := settled.auth.renew(x.offers()); ok {
+		x.st, x.private = settled.with(own, true), true
+	}
+}
+
+// offers returns the proxy's last challenges for the scheme in use.
+func (x *exchange) offers() []Challenge { return x.denial.of(x.st.scheme.Name()) }
+
+func (x *exchange) realm() string {
+	if offers := x.offers(); len(offers) > 0 {
+		return offers[0].Param("realm")
+	}
+	return ""
 }
 
 // prepare keeps how the proxy is to be answered for the next request, where
@@ -166,94 +224,77 @@ func (r *route) unknown(req *http.Request) *standing {
 
 // careful reports whether a body is better held back: where the proxy may well
 // answer 407 to this leg.
-func (r *route) careful(req *http.Request, st *standing) bool {
-	if !hasBody(req) {
+func (x *exchange) careful(a answer) bool {
+	if !hasBody(x.req) {
 		return false
 	}
-	if !st.proven {
+	if !x.st.proven || x.st.auth != nil && a.field == nil {
 		return true
 	}
 	// A nonce can end at any time. A body that can be replayed is then sent
 	// twice, a stream would be lost.
-	_, isDigest := st.auth.(*digestAuth)
-	return isDigest && req.GetBody == nil
+	_, isDigest := x.st.auth.(*digestAuth)
+	return isDigest && x.req.GetBody == nil
 }
 
-// passed takes in an answer that is not 407: what was sent is right.
-func (r *route) passed(resp *http.Response, st *standing, l *lead, a answer, private bool) (*http.Response, error) {
-	next := st
+// passed takes in a reply that is not 407: what was sent is right.
+func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error) {
+	st := x.st
 	if st.auth != nil {
 		auth, err := st.auth.accepted(a, resp)
 		if err != nil {
-			resp.Body.Close()
-			d := denial{code: resp.StatusCode, status: resp.Status, header: resp.Header,
-				sent: secrets(a.field), tried: []string{st.scheme.Name()}}
-			return nil, r.giveUp(l, d.unanswerable(r, resp.Request, st, err))
+			x.denied(resp, a)
+			x.m.hangUp(resp)
+			return nil, x.unanswerable(err)
 		}
 		if auth != nil {
-			next = st.with(auth, true)
+			st = st.with(auth, st.proven)
 		}
 	}
 	switch {
-	case l != nil || !st.proven:
+	case !st.proven || x.lead != nil:
 		// A forbidden tunnel may be a refusal in other words: nothing is
 		// learned from it.
-		if resp.Request.Method != http.MethodConnect || resp.StatusCode != http.StatusForbidden || st.auth == nil {
-			next = r.settle(next)
+		if x.req.Method != http.MethodConnect || resp.StatusCode != http.StatusForbidden || st.auth == nil {
+			st = x.r.settle(st)
 		}
-		r.release(l, nil)
-	case next != st && !private:
-		r.standing.CompareAndSwap(st, next)
+	case st != x.st && !x.private:
+		x.r.standing.CompareAndSwap(x.st, st)
 	}
 	if body, ok := resp.Body.(*verifiedBody); ok {
-		body.adopt = func(auth requestAuth) { r.standing.CompareAndSwap(next, next.with(auth, true)) }
+		route := x.r
+		body.adopt = func(auth requestAuth) { route.standing.CompareAndSwap(st, st.with(auth, true)) }
 	}
 	return resp, nil
 }
 
 // refusedOtherwise reports whether a proxy answers wrong credentials with 401,
 // which no origin can have sent for a CONNECT.
-func refusedOtherwise(req *http.Request, st *standing, resp *http.Response) bool {
-	return req.Method == http.MethodConnect && resp.StatusCode == http.StatusUnauthorized && st.auth != nil && !st.proven
-}
-
-// giveUp ends a request, and those that wait for what it learns, with e.
-func (r *route) giveUp(l *lead, e *AuthError) *AuthError {
-	r.t.log.Debug("proxy authentication failed", "proxy", r.name, "target", e.Target, "offered", e.Offered, "tried", e.Tried, "error", e.Err)
-	if e.Err == ErrBodyConsumed {
-		r.release(l, nil) // it is about this one request
-	} else {
-		r.release(l, e)
-	}
-	return e
-}
-
-func (d *denial) realm(st *standing) string {
-	if offers := d.of(st.scheme.Name()); len(offers) > 0 {
-		return offers[0].Param("realm")
-	}
-	return ""
+func (x *exchange) refusedOtherwise(resp *http.Response) bool {
+	return x.req.Method == http.MethodConnect && resp.StatusCode == http.StatusUnauthorized && x.st.auth != nil && !x.st.proven
 }
 
 // neverContent is the error about a proxy that goes on asking.
-func (d *denial) neverContent(r *route, req *http.Request) *AuthError {
-	d.reasons = append(d.reasons, "the proxy asks again and again, as for a nonce that is always too old")
-	e := d.end(r, req, ErrRejected)
+func (x *exchange) neverContent() *AuthError {
+	e := x.denial.end(x.r, x.req, ErrRejected)
+	e.Reasons = append(e.Reasons, "the proxy asks again and again, as for a nonce that is always too old")
 	e.remedy = "this is a fault of the proxy: tell its administrators, or allow another scheme in Transport.Schemes"
 	return e
 }
 
 // bodyGone is the error about a request that would have to be sent once more.
-func (d *denial) bodyGone(r *route, req *http.Request) *AuthError {
-	e := d.end(r, req, ErrBodyConsumed)
+// The next request begins as this one would have gone on.
+func (x *exchange) bodyGone() *AuthError {
+	x.r.prepare(x.st)
+	e := x.denial.end(x.r, x.req, ErrBodyConsumed)
 	e.remedy = "repeat the request, since the proxy is known now, or set Request.GetBody"
 	return e
 }
 
 // unanswerable is the error about a scheme that fails for this request.
-func (d *denial) unanswerable(r *route, req *http.Request, st *standing, err error) *AuthError {
-	d.reasons = append(d.reasons, st.scheme.Name()+": "+err.Error())
-	e := d.end(r, req, ErrNoUsableScheme)
+func (x *exchange) unanswerable(err error) *AuthError {
+	e := x.denial.end(x.r, x.req, ErrNoUsableScheme)
+	e.Reasons = append(e.Reasons, x.st.scheme.Name()+": "+err.Error())
 	e.cause = err
 	switch {
 	case errors.Is(err, digest.ErrBodyNeeded):

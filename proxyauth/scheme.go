@@ -28,8 +28,10 @@ func DefaultSchemes() []Scheme { return []Scheme{Digest(), Basic()} }
 // connection, which then stays authenticated.)
 type requestAuth interface {
 	// authorize returns the Proxy-Authorization for one request: the one that
-	// is forwarded, or the CONNECT.
-	authorize(req *http.Request) (answer, error)
+	// is forwarded, or the CONNECT. own says that the requestAuth is this
+	// request's alone. An answer without a field means that the proxy must be
+	// asked for a fresh challenge first.
+	authorize(req *http.Request, own bool) (answer, error)
 
 	// refused says what a 407 to a means, and returns what to answer next
 	// time where that is not a rejection.
@@ -46,8 +48,11 @@ type requestAuth interface {
 
 // An answer is one Proxy-Authorization.
 type answer struct {
-	field  []string      // the field's values; nil: none is sent
-	digest digest.Answer // for Digest
+	field []string // the field's values; nil: none is sent
+
+	// For Digest:
+	session *digest.Session
+	digest  digest.Answer
 }
 
 // A refusal is what a 407 to an answer means.
@@ -56,5 +61,6 @@ type refusal int
 const (
 	rejected  refusal = iota // the credentials are wrong
 	stale                    // only the nonce was too old
-	overtaken                // the nonce, too: it may have been used out of order
+	staleOwn                 // so it was, and the fresh one is for this request alone
+	overtaken                // the nonce was perhaps used out of order
 )

@@ -108,15 +108,18 @@ func (r *route) enter(req *http.Request) (*standing, *lead, error) {
 }
 
 // release ends a lead; l may be nil. Waiting requests go on by the standing, or
-// one of them leads next; with an error they end, too.
-func (r *route) release(l *lead, err *AuthError) {
+// one of them leads next. They end as well if the leader found out that none
+// can pass.
+func (r *route) release(l *lead, err error) {
 	if l == nil {
 		return
+	}
+	if e, ok := err.(*AuthError); ok && e.Err != ErrBodyConsumed {
+		l.err = e
 	}
 	r.mu.Lock()
 	r.learner = nil
 	r.mu.Unlock()
-	l.err = err
 	close(l.done)
 }
 

@@ -45,14 +45,12 @@ func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 	if resp.StatusCode/100 == 2 { // RFC 9110 §9.3.6: any 2xx
 		return c.tunnel(), nil
 	}
-	var d denial
-	d.read(resp)
-	c.close()
-	d.sent = secrets(c.authorization)
+	d := denial{resp: resp, hangUp: c.hangUp, sent: secrets(c.authorization)}
 	e := &ConnectError{
-		Proxy: r.name, Target: addr, StatusCode: d.code, Status: d.status,
-		Header: d.safeHeader(), Body: d.strikeOut(d.page),
+		Proxy: r.name, Target: addr, StatusCode: resp.StatusCode, Status: resp.Status,
+		Header: d.safeHeader(), Body: d.safePage(c.req),
 	}
+	c.close()
 	if c.authorization != nil {
 		e.Tried, _, _ = strings.Cut(c.authorization[0], " ")
 	}
@@ -78,6 +76,10 @@ func (c *connecting) close() {
 		c.conn.Close()
 	}
 }
+
+// hangUp closes the connection: a body that [http.ReadResponse] made cannot be
+// closed while it is read.
+func (c *connecting) hangUp(*http.Response) { c.close() }
 
 // maxConnectHeader bounds what a proxy may answer to CONNECT, if Base does not.
 const maxConnectHeader = 256 << 10
