@@ -47,7 +47,8 @@ func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 func (d *denial) drain(ctx context.Context) (page []byte) {
 	ctx, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { d.hangUp(d.resp) })
+	resp, hangUp := d.resp, d.hangUp // and not d, which would then be on the heap for every request
+	stop := context.AfterFunc(ctx, func() { hangUp(resp) })
 	page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
 	io.CopyN(io.Discard, d.resp.Body, maxDrain)
 	stop()

@@ -262,8 +262,8 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 		x.r.standing.CompareAndSwap(x.st, st)
 	}
 	if body, ok := resp.Body.(*verifiedBody); ok {
-		route := x.r
-		body.adopt = func(auth requestAuth) { route.standing.CompareAndSwap(st, st.with(auth, true)) }
+		r, settled := x.r, st
+		body.adopt = func(auth requestAuth) { r.standing.CompareAndSwap(settled, settled.with(auth, true)) }
 	}
 	return resp, nil
 }
