@@ -1,0 +1,109 @@
+package ntlm
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"unicode/utf16"
+
+	"golang.org/x/crypto/md4"
+)
+
+// Where the fields of a type 3 stand (MS-NLMP §2.2.1.3).
+const (
+	offNTResponse    = 20
+	offDomain        = 28
+	offUser          = 36
+	offAuthFlags     = 60
+	authenticateSize = 64 // go-ntlmssp's header, which ends before Version and MIC
+	versionSize      = 8
+	micSize          = 16
+)
+
+// addMIC returns the type 3 with room for Version and MIC in its header, and
+// the MIC over all three messages (MS-NLMP §3.1.5.1.2).
+func addMIC(negotiate, challenge, authenticate []byte, password string) ([]byte, error) {
+	if len(authenticate) < authenticateSize {
+		return nil, errors.New("ntlm: the authenticate message is too short")
+	}
+	key, err := sessionKey(authenticate, password)
+	if err != nil {
+		return nil, err
+	}
+	const more = versionSize + micSize
+	b := make([]byte, 0, len(authenticate)+more)
+	b = append(b, authenticate[:authenticateSize]...)
+	b = append(b, make([]byte, more)...)
+	b = append(b, authenticate[authenticateSize:]...)
+	for off := 12; off < offAuthFlags; off += 8 {
+		if start := binary.LittleEndian.Uint32(b[off+4:]); start >= authenticateSize {
+			binary.LittleEndian.PutUint32(b[off+4:], start+more)
+		}
+	}
+	copy(b[authenticateSize+versionSize:], hmacMD5(key, negotiate, challenge, b))
+	return b, nil
+}
+
+// sessionKey returns the key of the session that a type 3 opens: without key
+// exchange the SessionBaseKey of NTLMv2 (MS-NLMP §3.3.2).
+func sessionKey(authenticate []byte, password string) ([]byte, error) {
+	response, err := field(authenticate, offNTResponse)
+	if err != nil {
+		return nil, err
+	}
+	if len(response) < 16 {
+		return nil, errors.New("ntlm: no NTLMv2 response")
+	}
+	user, err := field(authenticate, offUser)
+	if err != nil {
+		return nil, err
+	}
+	domain, err := field(authenticate, offDomain)
+	if err != nil {
+		return nil, err
+	}
+	key := responseKey(decodeUTF16(user), password, decodeUTF16(domain))
+	return hmacMD5(key, response[:16]), nil
+}
+
+// responseKey is ResponseKeyNT, NTOWFv2 of MS-NLMP §3.3.2.
+func responseKey(user, password, domain string) []byte {
+	hash := md4.New()
+	hash.Write(encodeUTF16(password))
+	return hmacMD5(hash.Sum(nil), encodeUTF16(strings.ToUpper(user)+domain))
+}
+
+// hashChannelBinding returns MsvAvChannelBindings: the MD5 of a
+// gss_channel_bindings_struct (RFC 2744 §3.11) that has application data alone.
+func hashChannelBinding(data []byte) []byte {
+	b := make([]byte, 16, 20+len(data)) // no addresses
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+	sum := md5.Sum(append(b, data...))
+	return sum[:]
+}
+
+func hmacMD5(key []byte, parts ...[]byte) []byte {
+	mac := hmac.New(md5.New, key)
+	for _, part := range parts {
+		mac.Write(part)
+	}
+	return mac.Sum(nil)
+}
+
+func encodeUTF16(s string) []byte {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	return b
+}
+
+func decodeUTF16(b []byte) string {
+	units := make([]uint16, len(b)/2)
+	for i := range units {
+		units[i] = binary.LittleEndian.Uint16(b[2*i:])
+	}
+	return string(utf16.Decode(units))
+}
