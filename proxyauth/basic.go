@@ -18,19 +18,19 @@ type basicScheme struct{}
 
 func (basicScheme) Name() string { return "Basic" }
 
-func (basicScheme) accept(offers []Challenge, c Credentials) (requestAuth, error) {
+func (basicScheme) accept(offers []Challenge, c Credentials) (answerer, error) {
 	// RFC 7617 §2: no colon in the name, no control characters in either.
 	if strings.Contains(c.Username, ":") {
-		return nil, errors.New("the user name has a colon, which Basic cannot send")
+		return answerer{}, errors.New("the user name has a colon, which Basic cannot send")
 	}
 	pair := c.Username + ":" + c.Password
 	if strings.ContainsFunc(pair, isControl) {
-		return nil, errors.New("the user name or password has a control character, which Basic cannot send")
+		return answerer{}, errors.New("the user name or password has a control character, which Basic cannot send")
 	}
 	if len(offers) > 0 && strings.EqualFold(offers[0].Param("charset"), "UTF-8") {
 		pair = norm.NFC.String(pair)
 	}
-	return &basicAuth{[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}}, nil
+	return answerer{auth: &basicAuth{[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}}}, nil
 }
 
 func isControl(r rune) bool { return r < ' ' || 0x7f <= r && r < 0xa0 }

@@ -18,7 +18,7 @@ const maxTrials = 2
 // refused, and can answer. The error is the *AuthError that ends the request.
 func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	why := ErrNoUsableScheme
-	if len(d.tried) > 0 {
+	if d.refused {
 		why = ErrRejected
 	}
 	from := d.source
@@ -43,6 +43,10 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			deny(ErrNoUsableScheme, "%s: %s", name, reason)
 			continue
 		}
+		if reason := d.failures[name]; reason != "" {
+			deny(ErrNoUsableScheme, "%s: %s", name, reason)
+			continue
+		}
 		realm := offers[0].Param("realm")
 		cred, source, err := r.credentials(req.Context(), name, realm)
 		if err != nil {
@@ -62,12 +66,12 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			deny(ErrRejected, "%s: not tried, since the same credentials were rejected %d times", name, schemes)
 			continue
 		}
-		auth, err := scheme.accept(offers, cred)
+		st, err := r.standFor(scheme, offers, cred, source)
 		if err != nil {
 			deny(ErrNoUsableScheme, "%s: %v", name, err)
 			continue
 		}
-		return &standing{auth: auth, scheme: scheme, cred: cred, from: source}, nil
+		return st, nil
 	}
 	for _, name := range d.names() {
 		if !slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
@@ -93,6 +97,22 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		r.t.log.Warn("proxy rejected credentials", "proxy", r.name, "tried", e.Tried, "source", from)
 	}
 	return nil, e
+}
+
+// standFor returns how to send requests by a scheme with credentials.
+func (r *route) standFor(scheme Scheme, offers []Challenge, cred Credentials, source string) (*standing, error) {
+	a, err := scheme.accept(offers, cred)
+	if err != nil {
+		return nil, err
+	}
+	st := &standing{answerer: a, scheme: scheme, cred: cred, from: source}
+	if len(offers) > 0 {
+		st.realm = offers[0].Param("realm")
+	}
+	if a.bound != nil {
+		st.pool = &pool{r: r}
+	}
+	return st, nil
 }
 
 // forbidden says why the scheme may not be used on this route, or "".

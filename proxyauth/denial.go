@@ -16,9 +16,11 @@ import (
 type denial struct {
 	challenges []Challenge
 	reasons    []string
-	tried      []string // schemes for which credentials were sent
-	source     string   // where those came from
-	sent       []string // what must not show up in an error
+	failures   map[string]string // schemes that failed before the proxy could refuse, and why
+	tried      []string          // schemes for which credentials were sent
+	source     string            // where those came from
+	refused    bool              // by the proxy
+	sent       []string          // what must not show up in an error
 
 	resp   *http.Response
 	hangUp func(*http.Response)

@@ -40,7 +40,15 @@ type digestScheme struct{ DigestOptions }
 
 func (digestScheme) Name() string { return "Digest" }
 
-func (s digestScheme) accept(offers []Challenge, c Credentials) (requestAuth, error) {
+func (s digestScheme) accept(offers []Challenge, c Credentials) (answerer, error) {
+	d, err := s.answer(offers, c, new(nonces))
+	if err != nil {
+		return answerer{}, err
+	}
+	return answerer{auth: d}, nil
+}
+
+func (s digestScheme) answer(offers []Challenge, c Credentials, n *nonces) (*digestAuth, error) {
 	challenge, err := strongest(offers)
 	if err != nil {
 		return nil, err
@@ -49,7 +57,7 @@ func (s digestScheme) accept(offers []Challenge, c Credentials) (requestAuth, er
 	if err != nil {
 		return nil, err
 	}
-	return &digestAuth{session, new(nonces), s, c}, nil
+	return &digestAuth{session, n, s, c}, nil
 }
 
 // strongest returns the challenge with the best algorithm; the first of equals.
@@ -190,12 +198,8 @@ func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal
 }
 
 func (d *digestAuth) renew(offers []Challenge) (requestAuth, bool) {
-	next, err := d.scheme.accept(offers, d.cred)
-	if err != nil {
-		return nil, false
-	}
-	next.(*digestAuth).nonces = d.nonces
-	return next, true
+	next, err := d.scheme.answer(offers, d.cred, d.nonces)
+	return next, err == nil
 }
 
 // authenticationInfo is where a proxy proves itself and names the next nonce

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"time"
 )
 
@@ -30,6 +32,29 @@ func (r *route) forwardTransport() *http.Transport {
 	return f
 }
 
+// pinnedTransport makes single connections, for the pools of connection-bound
+// schemes: as for forwarding, with a wire below each.
+func (r *route) pinnedTransport() *http.Transport {
+	p := r.forwardTransport()
+	// An https:// proxy looks like an http:// one from here, whose connections
+	// happen to be TLS: what is below a pool is not net/http's to know.
+	p.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: r.url.Host})
+	// The pool sees to these. (net/http would count connections down that it
+	// has not counted up.)
+	p.DisableKeepAlives, p.MaxConnsPerHost = false, 0
+	p.DialTLSContext = nil
+	p.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := r.dialProxy(ctx, httptrace.ContextClientTrace(ctx))
+		if err != nil {
+			return nil, err
+		}
+		w := ctx.Value(wireKey{}).(*wire)
+		w.Conn = conn
+		return w, nil
+	}
+	return p
+}
+
 func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
 	f := &forwarding{r: r, req: req}
 	resp, err := r.run(f)
@@ -37,12 +62,17 @@ func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
 		f.held.finish()
 	}
 	if err != nil {
+		f.unpin()
 		if f.legs == 0 {
 			closeBody(req)
 		}
 		return nil, err
 	}
 	resp.Request = req
+	if f.conn != nil {
+		resp.TLS = f.conn.tls
+		f.conn.finish()
+	}
 	return resp, nil
 }
 
@@ -54,6 +84,7 @@ type forwarding struct {
 	legs  int
 	held  *heldBody // of the last leg, if that was careful with a stream
 	hurry bool      // the proxy does not know Expect
+	conn  *pinned   // for a connection-bound scheme
 }
 
 func (f *forwarding) request() *http.Request { return f.req }
@@ -97,6 +128,101 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 		return f.send(authorization, false)
 	}
 	return resp, nil
+}
+
+// pin takes a connection from the pool.
+func (f *forwarding) pin(st *standing) (peer, bool, error) {
+	f.unpin()
+	conn, err := st.pool.get(f.req)
+	if err != nil {
+		return peer{}, false, err
+	}
+	f.conn = conn
+	return peer{f.r.url.Hostname(), conn.tls}, conn.authenticated, nil
+}
+
+func (f *forwarding) unpin() {
+	if f.conn != nil {
+		f.conn.close()
+		f.conn = nil
+	}
+}
+
+// sendPinned runs a leg on the pinned connection. The probe is an OPTIONS that
+// the proxy must answer itself (RFC 9110 §7.6.2): were it the request without
+// its body, a proxy that asks for nothing would pass it on.
+func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Response, error) {
+	conn := f.conn
+	out := withoutProxyAuthorization(f.req)
+	var body *heldBody
+	if authorization != nil || hasBody(f.req) || conn.http10 {
+		clone := *out
+		out = &clone
+		out.Header = maps.Clone(out.Header)
+		out.Header["Proxy-Connection"] = []string{"keep-alive"}
+		if authorization != nil {
+			out.Header[proxyAuthorization] = authorization
+		}
+	}
+	switch {
+	case probe:
+		out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodOptions, nil, nil, 0
+		out.TransferEncoding, out.Trailer = nil, nil
+		out.Header = http.Header{
+			proxyAuthorization: authorization, "Proxy-Connection": {"keep-alive"},
+			"Max-Forwards": {"0"}, "User-Agent": f.req.Header["User-Agent"],
+		}
+	case hasBody(f.req):
+		raw, err := f.body(false)
+		if err != nil {
+			return nil, err
+		}
+		body = &heldBody{body: raw, last: true}
+		out.Body = body
+		f.legs++
+	default:
+		f.legs++
+	}
+	wrote, read, reused := conn.wire.wrote.Load(), conn.wire.read.Load(), conn.authenticated
+	resp, err := conn.cc.RoundTrip(out)
+	if err == nil {
+		conn.http10 = !resp.ProtoAtLeast(1, 1)
+		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired
+		return resp, nil
+	}
+	nothing := conn.wire.wrote.Load() == wrote && (body == nil || !body.begun.Load())
+	if body != nil {
+		body.Close() // net/http does not if the connection was dead
+	}
+	f.unpin()
+	if reused && authorization == nil && f.req.Context().Err() == nil && conn.wire.read.Load() == read && f.repeatable(nothing) {
+		return nil, errDied
+	}
+	return nil, err
+}
+
+// repeatable reports whether the request can be sent again after it failed on a
+// connection that was idle before, by the rule of net/http.
+func (f *forwarding) repeatable(nothingWritten bool) bool {
+	if hasBody(f.req) && f.req.GetBody == nil {
+		return false
+	}
+	if nothingWritten {
+		return true
+	}
+	switch f.req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	_, key := f.req.Header["Idempotency-Key"]
+	_, xkey := f.req.Header["X-Idempotency-Key"]
+	return key || xkey
+}
+
+func (f *forwarding) keep(resp *http.Response) bool {
+	d := denial{resp: resp, hangUp: f.hangUp}
+	d.drain(f.req.Context())
+	return f.conn.cc.Err() == nil && f.conn.cc.Available() > 0
 }
 
 func (f *forwarding) hangUp(resp *http.Response) { resp.Body.Close() }

@@ -19,6 +19,22 @@ type message interface {
 
 	// hangUp ends reading of a reply's body, at any time.
 	hangUp(resp *http.Response)
+
+	// pin takes the connection on which all legs of a handshake run, and
+	// tells whether it is authenticated already.
+	pin(st *standing) (p peer, authenticated bool, err error)
+
+	// sendPinned runs a leg on it. A probe leaves out the body and does not
+	// go further than the proxy. errDied means that the connection had ended
+	// before, and that nothing is lost.
+	sendPinned(authorization []string, probe bool) (*http.Response, error)
+
+	// keep finishes a reply after which another leg is to follow on the
+	// connection, and reports whether it can.
+	keep(resp *http.Response) bool
+
+	// unpin closes the connection.
+	unpin()
 }
 
 var errBodyGone = errors.New("body gone")
@@ -62,18 +78,24 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 	}
 	for legs := 1; ; legs++ {
 		var a answer
-		if x.st.auth != nil {
+		switch {
+		case x.st.bound != nil:
+			resp, err = x.sendBound()
+		case x.st.auth != nil:
 			if a, err = x.st.auth.authorize(x.req, x.private); err != nil {
 				return nil, x.unanswerable(err)
 			}
+			fallthrough
+		default:
+			resp, err = m.send(a.field, x.careful(a))
 		}
-		resp, err = m.send(a.field, x.careful(a))
-		switch {
-		case errors.Is(err, errBodyGone):
-			return nil, x.bodyGone()
-		case err != nil:
-			return nil, err
-		case resp.StatusCode != http.StatusProxyAuthRequired && !x.refusedOtherwise(resp):
+		if err != nil {
+			if err = x.failed(err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if resp.StatusCode != http.StatusProxyAuthRequired && !x.refusedOtherwise(resp) {
 			return x.passed(resp, a)
 		}
 		x.denied(resp, a)
@@ -82,11 +104,32 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 		if legs == maxLegs {
 			return nil, x.neverContent()
 		}
+		bound := x.st.bound != nil
 		if err = x.next(a); err != nil {
 			return nil, err
 		}
-		x.dismiss(resp)
+		if bound {
+			m.unpin()
+		} else {
+			x.dismiss(resp)
+		}
 	}
+}
+
+// failed returns the error that ends the exchange after a leg did not come
+// about, or nil to go on otherwise.
+func (x *exchange) failed(err error) error {
+	var failure *handshakeError
+	switch {
+	case errors.Is(err, errBodyGone):
+		return x.bodyGone()
+	case errors.Is(err, errMoved):
+		return x.reenter()
+	case errors.As(err, &failure):
+		x.skip(failure)
+		return nil
+	}
+	return err
 }
 
 // denied takes in the denial of a leg.
@@ -120,10 +163,11 @@ func (x *exchange) next(a answer) error {
 	if outcome == stale || outcome == staleOwn {
 		return x.renew(fresh, outcome == stale)
 	}
-	if a.field == nil || outcome == overtaken && x.st.proven && !x.private {
-		x.r.standing.CompareAndSwap(x.st, nil)
+	if a.field == nil && x.st.bound == nil || outcome == overtaken && x.st.proven && !x.private {
+		x.r.leave(x.st)
 	} else {
 		x.r.reject(x.st, x.realm())
+		x.denial.refused = true
 		outcome = rejected
 	}
 
@@ -213,8 +257,8 @@ func (r *route) unknown(req *http.Request) *standing {
 		cred, from, err := r.credentials(req.Context(), scheme.Name(), "")
 		if err == nil && r.forbidden(scheme.Name()) == "" {
 			if this, _ := r.rejected(scheme.Name(), cred); !this {
-				if auth, err := scheme.accept(nil, cred); err == nil {
-					return &standing{auth: auth, scheme: scheme, cred: cred, from: from}
+				if st, err := r.standFor(scheme, nil, cred, from); err == nil {
+					return st
 				}
 			}
 		}
@@ -255,7 +299,7 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 	case !st.proven || x.lead != nil:
 		// A forbidden tunnel may be a refusal in other words: nothing is
 		// learned from it.
-		if x.req.Method != http.MethodConnect || resp.StatusCode != http.StatusForbidden || st.auth == nil {
+		if x.req.Method != http.MethodConnect || resp.StatusCode != http.StatusForbidden || st.scheme == nil {
 			st = x.r.settle(st)
 		}
 	case st != x.st && !x.private:
@@ -271,7 +315,7 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 // refusedOtherwise reports whether a proxy answers wrong credentials with 401,
 // which no origin can have sent for a CONNECT.
 func (x *exchange) refusedOtherwise(resp *http.Response) bool {
-	return x.req.Method == http.MethodConnect && resp.StatusCode == http.StatusUnauthorized && x.st.auth != nil && !x.st.proven
+	return x.req.Method == http.MethodConnect && resp.StatusCode == http.StatusUnauthorized && x.st.scheme != nil && !x.st.proven
 }
 
 // neverContent is the error about a proxy that goes on asking.

@@ -1,9 +1,11 @@
 package proxyauth_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -27,7 +29,8 @@ type origin struct {
 	mu       sync.Mutex
 	requests []*http.Request
 	bodies   []string
-	handler  http.HandlerFunc // nil: echo
+	handler  http.HandlerFunc    // nil: echo
+	drain    func(*http.Request) // nil: bodies are kept
 }
 
 func newOrigin(t testing.TB) *origin {
@@ -42,7 +45,12 @@ func newOrigin(t testing.TB) *origin {
 }
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	body, _ := io.ReadAll(req.Body)
+	var body []byte
+	if o.drain != nil {
+		o.drain(req)
+	} else {
+		body, _ = io.ReadAll(req.Body)
+	}
 	o.mu.Lock()
 	o.requests = append(o.requests, req)
 	o.bodies = append(o.bodies, string(body))
@@ -128,4 +136,34 @@ func requireOK(t testing.TB, rt http.RoundTripper, url string) {
 // ways are the two ways through a proxy, by the origin's URL.
 func (o *origin) ways() map[string]string {
 	return map[string]string{"forward": o.HTTP.URL + "/f?q=1", "tunnel": o.HTTPS.URL + "/t"}
+}
+
+// dialOnly sends any address to one.
+func dialOnly(addr string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}
+}
+
+// relayTLS starts a man in the middle: he ends TLS with a certificate of his
+// own and passes all on to p by TLS.
+func relayTLS(t testing.TB, p *proxytest.Proxy) (addr string, cert *x509.Certificate) {
+	server := httptest.NewUnstartedServer(nil) // for its certificate
+	server.StartTLS()
+	server.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go accept(l, func(c net.Conn) {
+		defer c.Close()
+		target, err := tls.Dial("tcp", p.URL.Host, p.ClientTLSConfig())
+		if err != nil {
+			return
+		}
+		defer target.Close()
+		go func() { io.Copy(target, c); target.CloseWrite() }()
+		io.Copy(c, target)
+	})
+	return l.Addr().String(), server.Certificate()
 }

@@ -38,6 +38,7 @@ type route struct {
 	direct  *http.Transport
 	tunnel  *http.Transport // https://: dials by CONNECT
 	forward *http.Transport // http://: the proxy gets absolute-form requests
+	pinned  *http.Transport // http:// by a connection-bound scheme: makes the connections of a pool
 
 	// standing is how requests are sent now; nil while that is not known.
 	standing atomic.Pointer[standing]
@@ -101,6 +102,7 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 		r.name = r.url.String()
 		r.tunnel = r.tunnelTransport()
 		r.forward = r.forwardTransport()
+		r.pinned = r.pinnedTransport()
 	default:
 		return nil, fmt.Errorf("proxyauth: proxy URL scheme %q is not supported: use http, https, socks5 or socks5h", key.scheme)
 	}
@@ -138,10 +140,11 @@ func (r *route) proxyURL() *url.URL { return &url.URL{Scheme: r.key.scheme, Host
 
 // roundTrip sends req by the way out that its URL asks for.
 func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
-	switch {
-	case r.direct != nil:
+	if r.direct != nil {
 		return roundTripOrigin(r.direct, req)
-	case req.URL.Scheme == "https":
+	}
+	r.checkIdentity(req.Context())
+	if req.URL.Scheme == "https" {
 		return roundTripOrigin(r.tunnel, req)
 	}
 	return r.roundTripForward(req)
@@ -181,6 +184,9 @@ func (r *route) closeIdle() {
 		if t != nil {
 			t.CloseIdleConnections()
 		}
+	}
+	if st := r.standing.Load(); st != nil && st.pool != nil {
+		st.pool.closeIdle(false)
 	}
 }
 

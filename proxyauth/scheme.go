@@ -1,12 +1,13 @@
 package proxyauth
 
 import (
+	"crypto/tls"
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
 )
 
-// A Scheme is a way to authenticate to a proxy: [Basic] or [Digest]. Its
+// A Scheme is a way to authenticate to a proxy: [Basic], [Digest] or [NTLM]. Its
 // methods are for this package alone.
 type Scheme interface {
 	// Name is the auth-scheme as the standards write it: "Basic", "Digest", …
@@ -15,17 +16,42 @@ type Scheme interface {
 	// accept prepares to answer the best of offers, which are all of this
 	// scheme, with credentials. No offers at all means that there was no
 	// challenge yet; a scheme that needs one returns an error.
-	accept(offers []Challenge, c Credentials) (requestAuth, error)
+	accept(offers []Challenge, c Credentials) (answerer, error)
 }
 
 // DefaultSchemes returns the schemes in their order of preference when
-// Transport.Schemes is nil: Digest, Basic.
-func DefaultSchemes() []Scheme { return []Scheme{Digest(), Basic()} }
+// Transport.Schemes is nil: NTLM, Digest, Basic.
+func DefaultSchemes() []Scheme { return []Scheme{NTLM(), Digest(), Basic()} }
 
-// Authentication has two natures. A requestAuth is the request-bound one: it
-// computes a header for each request, on any connection of its route, and is
-// used by many at once. (The connection-bound one runs its legs on one
-// connection, which then stays authenticated.)
+// Authentication has two natures, of which a scheme has one. Neither is set
+// where requests go without credentials.
+type answerer struct {
+	auth  requestAuth
+	bound connectionAuth
+}
+
+// A connectionAuth is the connection-bound nature: the legs of a handshake run
+// on one connection, which then stays authenticated and costs nothing more.
+type connectionAuth interface {
+	// handshake begins with a new connection to p.
+	handshake(p peer) handshake
+}
+
+// A peer is the proxy at the other end of a connection.
+type peer struct {
+	host string               // of its URL
+	tls  *tls.ConnectionState // nil: not reached by TLS
+}
+
+// A handshake makes the legs on one connection.
+type handshake interface {
+	// next returns the token that follows on the proxy's; at the beginning
+	// that is "". last says that the proxy can let the request pass then.
+	next(token68 string) (reply string, last bool, err error)
+}
+
+// A requestAuth is the request-bound nature: it computes a header for each
+// request, on any connection of its route, and is used by many at once.
 type requestAuth interface {
 	// authorize returns the Proxy-Authorization for one request: the one that
 	// is forwarded, or the CONNECT. own says that the requestAuth is this

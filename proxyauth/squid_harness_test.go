@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,18 +35,24 @@ type squid struct {
 }
 
 // squidEntry is a line of squid's access log.
+//
+// NTLM1 and NTLM3 are the client's two messages of an NTLM handshake. Of NTLM and
+// Negotiate the user is known only after it, as DOMAIN\name in the domain's
+// spelling; it stays that of the connection, whose further requests carry no
+// credentials.
 type squidEntry struct {
 	Method     string
 	URL        string // as squid got it; for a CONNECT host:port
 	Status     int    // as sent to the client
-	User       string // claimed user, also when refused; "" without credentials
-	AuthScheme string // "Basic", "Digest", "other"; "" without credentials
+	User       string // claimed user, also when refused; "" without credentials; see below
+	AuthScheme string // "Basic", "Digest", "NTLM1", "NTLM3", "Negotiate", "other"; "" without credentials
 }
 
 // startSquid runs a squid until the end of the test. The schemes are "none" or
 // the challenges in their order, such as "digest basic"; users maps names to
 // passwords; env has the variables of testdata/squid/run, such as
-// "NONCE_MAX_COUNT=5".
+// "NONCE_MAX_COUNT=5" or "AD_DIR="+samba.dir. Without the latter "ntlm" knows the
+// password of the user that sorts first, and no more.
 //
 // squid takes 2 s to stop, so subtests had better share one.
 func startSquid(t testing.TB, schemes string, users map[string]string, env ...string) *squid {
@@ -60,8 +68,8 @@ func startSquid(t testing.TB, schemes string, users map[string]string, env ...st
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 
 	var lines strings.Builder
-	for name, password := range users {
-		fmt.Fprintf(&lines, "%s:%s\n", name, password)
+	for _, name := range slices.Sorted(maps.Keys(users)) {
+		fmt.Fprintf(&lines, "%s:%s\n", name, users[name])
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "users"), []byte(lines.String()), 0o600))
 

@@ -11,11 +11,13 @@ import (
 // A standing is how a route's requests are sent at a time. It does not change;
 // a route gets another one.
 type standing struct {
-	// auth answers for the requests; nil: they go without credentials.
-	auth   requestAuth
+	// Without an answerer requests go without credentials.
+	answerer
 	scheme Scheme
+	realm  string
 	cred   Credentials
 	from   string // where cred came from, for errors
+	pool   *pool  // of connections that cred have authenticated, if bound
 
 	// proven: the proxy has let a request pass this way.
 	proven bool
@@ -128,14 +130,30 @@ func (r *route) settle(st *standing) *standing {
 	if !st.proven {
 		st = st.with(st.auth, true)
 	}
-	if st.auth != nil {
+	if st.scheme != nil {
 		r.mu.Lock()
 		r.proved = r.proved || st.scheme.Name() != "Basic"
 		r.mu.Unlock()
 		r.t.log.Info("proxy authenticated", "proxy", r.name, "scheme", st.scheme.Name(), "source", st.from)
 	}
-	r.standing.Store(st)
+	if old := r.standing.Swap(st); old != nil && old.pool != st.pool {
+		old.retire()
+	}
 	return st
+}
+
+// retire lets go of the connections that belong to st.
+func (st *standing) retire() {
+	if st.pool != nil {
+		st.pool.closeIdle(true)
+	}
+}
+
+// leave makes st the route's standing no longer.
+func (r *route) leave(st *standing) {
+	if r.standing.CompareAndSwap(st, nil) {
+		st.retire()
+	}
 }
 
 // reject notes that the proxy refused the credentials of st.
@@ -153,7 +171,8 @@ func (r *route) reject(st *standing, realm string) {
 	}
 	r.rejections = append(kept, rejection{st.scheme.Name(), realm, st.cred, now})
 	r.mu.Unlock()
-	r.standing.CompareAndSwap(st, nil)
+	r.leave(st)
+	st.retire()
 }
 
 // maxRejections bounds the memory of a route whose source keeps giving other

@@ -21,7 +21,9 @@ import (
 type Transport struct {
 	// Base gives the settings for dialing, TLS, HTTP/2 and pooling. It is
 	// cloned and never changed; limits on connections hold for each proxy by
-	// itself. Nil means http.DefaultTransport as it was at start-up.
+	// itself. Nil means http.DefaultTransport as it was at start-up. If its
+	// MaxIdleConnsPerHost is zero, tunnels and authenticated connections are
+	// kept up to MaxIdleConns, or 100, and not to net/http's two for a host.
 	//
 	// A Base of your own has no proxy unless it says so: start from
 	// http.DefaultTransport.(*http.Transport).Clone().

@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // tunnelTransport is the way out for https:// URLs: connections are tunnels,
@@ -22,6 +25,9 @@ func (r *route) tunnelTransport() *http.Transport {
 	t.Proxy = nil
 	t.DialContext = r.dialTunnel
 	t.Dial, t.DialTLS, t.DialTLSContext = nil, nil, nil //lint:ignore SA1019 they would go around the proxy
+	if t.MaxIdleConnsPerHost == 0 {
+		t.MaxIdleConnsPerHost = r.t.maxIdle() // a tunnel costs more than a connection
+	}
 	return t
 }
 
@@ -88,13 +94,25 @@ const maxConnectHeader = 256 << 10
 // CONNECT some proxies answer 400 to the next, or never, or have closed the
 // connection without saying so.
 func (c *connecting) send(authorization []string, _ bool) (*http.Response, error) {
-	c.close()
-	ctx := c.req.Context()
-	header, err := c.header(ctx)
-	if err != nil {
+	if err := c.dial(); err != nil {
 		return nil, err
 	}
+	return c.leg(authorization)
+}
+
+// dial opens a new connection in place of the last.
+func (c *connecting) dial() (err error) {
+	c.close()
+	c.in = nil
+	ctx := c.req.Context()
 	c.conn, err = c.r.dialProxy(ctx, httptrace.ContextClientTrace(ctx))
+	return err
+}
+
+// leg asks for the tunnel on the connection.
+func (c *connecting) leg(authorization []string) (*http.Response, error) {
+	ctx := c.req.Context()
+	header, err := c.header(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +149,41 @@ func (c *connecting) send(authorization []string, _ bool) (*http.Response, error
 	return resp, nil
 }
 
+// pin opens the connection that becomes the tunnel.
+func (c *connecting) pin(*standing) (peer, bool, error) {
+	if err := c.dial(); err != nil {
+		return peer{}, false, err
+	}
+	p := peer{host: c.r.url.Hostname()}
+	if secure, ok := c.conn.(*tls.Conn); ok {
+		state := secure.ConnectionState()
+		p.tls = &state
+	}
+	return p, false, nil
+}
+
+func (c *connecting) unpin() { c.close() }
+
+func (c *connecting) sendPinned(authorization []string, _ bool) (*http.Response, error) {
+	return c.leg(authorization)
+}
+
+// keep reads the denial to its end. HTTP/1.0 proxies promise to keep the
+// connection by Proxy-Connection.
+func (c *connecting) keep(resp *http.Response) bool {
+	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0
+	old := !resp.ProtoAtLeast(1, 1) && httpguts.HeaderValuesContainsToken(resp.Header["Proxy-Connection"], "keep-alive")
+	if !framed || resp.Close && !old || httpguts.HeaderValuesContainsToken(resp.Header["Proxy-Connection"], "close") {
+		return false
+	}
+	conn := c.conn
+	ctx, cancel := context.WithTimeout(c.req.Context(), drainFor)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
+	return stop() && err == nil && n < maxDrain
+}
+
 // header returns what the user set for CONNECT, and what HTTP/1.0 proxies need.
 func (c *connecting) header(ctx context.Context) (http.Header, error) {
 	header := c.r.t.base.ProxyConnectHeader
@@ -159,8 +212,11 @@ func (c *connecting) exchange() (*http.Response, error) {
 	if max <= 0 {
 		max = maxConnectHeader
 	}
-	c.limit = &io.LimitedReader{R: c.conn, N: max}
-	c.in = bufio.NewReader(c.limit)
+	if c.in == nil {
+		c.limit = &io.LimitedReader{R: c.conn}
+		c.in = bufio.NewReader(c.limit)
+	}
+	c.limit.N = max
 	for {
 		resp, err := http.ReadResponse(c.in, c.req)
 		switch {

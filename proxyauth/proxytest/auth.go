@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Auth is a scheme of authentication as a proxy offers it: [Basic] or
-// [Digest].
+// Auth is a scheme of authentication as a proxy offers it: [Basic], [Digest]
+// or [NTLM].
 type Auth interface {
 	// start returns the scheme at work in one proxy, with its state.
 	start(p *Proxy) scheme
@@ -27,6 +27,15 @@ type scheme interface {
 	verify(x *exchange, credentials string) verdict
 }
 
+// connScheme is a scheme that authenticates a connection.
+type connScheme interface {
+	scheme
+
+	// resume is called for each request without credentials. It returns the
+	// user as whom the connection is authenticated, and whether it is.
+	resume(c *conn) (user string, ok bool)
+}
+
 // verdict is what a scheme says of the credentials in a request.
 type verdict struct {
 	outcome    outcome
@@ -41,8 +50,10 @@ type outcome int
 const (
 	missing   outcome = iota // no credentials, or of a scheme not offered: 407
 	accepted                 // right
+	resumed                  // no credentials, nor a need of any: accepted before
+	underway                 // a step of a handshake: 407 with verdict.challenges alone
 	wrong                    // 407, or Behaviour.RefuseWith
-	again                    // right, but of an old nonce or the like: 407
+	again                    // not wrong, but of an old nonce or the like: 407
 	malformed                // breaks a rule: 400
 	tooLarge                 // content that cannot be kept in memory: 413
 )
@@ -61,9 +72,13 @@ func (x *exchange) authenticate() bool {
 	tried, v := x.verify()
 	x.note(v)
 	switch v.outcome {
-	case accepted:
+	case accepted, resumed:
 		x.info = v.info
 		return true
+	case underway:
+		x.handshake = true
+		x.answer(http.StatusProxyAuthRequired, http.Header{"Proxy-Authenticate": v.challenges}, v.reason)
+		return false
 	case malformed:
 		x.answer(http.StatusBadRequest, nil, v.reason)
 		return false
@@ -91,11 +106,19 @@ func (x *exchange) authenticate() bool {
 	return false
 }
 
-// verify finds the scheme of the credentials and asks it.
+// verify finds the scheme of the credentials and asks it. If there are none it
+// asks those that authenticate a connection.
 func (x *exchange) verify() (tried scheme, v verdict) {
 	fields := x.r.Header["Proxy-Authorization"]
 	switch {
 	case len(fields) == 0:
+		for _, s := range x.c.p.schemes {
+			if s, ok := s.(connScheme); ok {
+				if user, ok := s.resume(x.c); ok {
+					return s, verdict{outcome: resumed, user: user}
+				}
+			}
+		}
 		return nil, verdict{reason: "credentials are required"}
 	case len(fields) > 1:
 		return nil, reject("more than one Proxy-Authorization field")
@@ -123,5 +146,9 @@ func (x *exchange) note(v verdict) {
 	case accepted:
 		p.record.attempts[v.user]++
 		x.leg.User = v.user
+	case resumed:
+		x.leg.User = v.user
+	case underway:
+		p.record.counts.Handshakes++
 	}
 }

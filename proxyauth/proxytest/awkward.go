@@ -12,11 +12,13 @@ import (
 // What is said here of the proxy's own answers holds for the answers which
 // are not forwarded from an origin: those to CONNECT, 407, and errors.
 type Behaviour struct {
-	// CloseAfter407 sends Connection: close with each 407, and closes.
+	// CloseAfter407 sends Connection: close with each 407, and closes. It does
+	// not with a 407 in the middle of a handshake, which has the type 2
+	// message of [NTLM]: that handshake could never end.
 	CloseAfter407 bool
 
 	// CloseSilently407 closes the connection right after each 407 without
-	// having said so.
+	// having said so, but not in the middle of a handshake either.
 	CloseSilently407 bool
 
 	// HTTP10 gives the proxy's own answers the version HTTP/1.0. The

@@ -111,10 +111,11 @@ type exchange struct {
 
 	info *info // for the answer to an accepted request; may be nil
 
-	expects  atomic.Bool // the client waits for 100 (Continue)
-	answered bool        // the final answer is under way; guarded by conn.mu
-	close    bool        // the connection ends with the answer
-	gone     bool        // the connection has ended, or must end, without ceremony
+	expects   atomic.Bool // the client waits for 100 (Continue)
+	handshake bool        // the answer is a step of a handshake of the connection
+	answered  bool        // the final answer is under way; guarded by conn.mu
+	close     bool        // the connection ends with the answer
+	gone      bool        // the connection has ended, or must end, without ceremony
 }
 
 // next reads the head of the next request.
@@ -247,7 +248,13 @@ func (x *exchange) answer(status int, header http.Header, text string) {
 	if header == nil {
 		header = make(http.Header)
 	}
-	if x.body != nil && (x.expects.Load() || !x.body.drain()) {
+	switch {
+	case x.body == nil:
+	case x.handshake && x.expects.Load():
+		// The end of the connection would be that of the handshake. So the
+		// client must send the body unasked; conn.serve reads it (RFC 9110,
+		// section 10.1.1).
+	case x.expects.Load() || !x.body.drain():
 		x.close = true // the client cannot tell whether to send the body
 	}
 	content := []byte(text + "\n")
@@ -268,7 +275,7 @@ func (x *exchange) answer(status int, header http.Header, text string) {
 		Body: io.NopCloser(bytes.NewReader(content)), ContentLength: int64(len(content)),
 	}
 	if challenge {
-		x.close = x.close || b.CloseAfter407
+		x.close = x.close || b.CloseAfter407 && !x.handshake
 		if b.Chunked407 && !b.HTTP10 && x.r.ProtoAtLeast(1, 1) {
 			a.ContentLength, a.TransferEncoding = -1, []string{"chunked"}
 		}
@@ -298,7 +305,7 @@ func (x *exchange) answer(status int, header http.Header, text string) {
 	if x.send(a) != nil {
 		x.gone = true
 	}
-	if challenge && b.CloseSilently407 {
+	if challenge && b.CloseSilently407 && !x.handshake {
 		x.close = true
 	}
 }

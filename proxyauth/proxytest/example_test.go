@@ -66,7 +66,7 @@ func ExampleDigest() {
 	fmt.Printf("%+v\n", proxy.Counts())
 	// Output:
 	// 407 2
-	// {Connections:1 Requests:1 Challenges:1 Tunnels:0 BodyBytes:0}
+	// {Connections:1 Requests:1 Challenges:1 Handshakes:0 Tunnels:0 BodyBytes:0}
 }
 
 // A proxy that closes the connection after each challenge.

@@ -34,8 +34,8 @@ type Config struct {
 	Auth []Auth
 
 	// Users maps the names of the users to their passwords. Names and
-	// passwords are compared byte for byte. The map is copied; see
-	// [Proxy.SetUser] and [Proxy.RemoveUser].
+	// passwords are compared byte for byte; for domains in names see [NTLM].
+	// The map is copied; see [Proxy.SetUser] and [Proxy.RemoveUser].
 	Users map[string]string
 
 	// Behaviour makes the proxy awkward.
@@ -172,7 +172,7 @@ func (p *Proxy) SetUser(name, password string) {
 }
 
 // RemoveUser forgets a user, from the next request on. Tunnels already open
-// stay open.
+// stay open, and connections authenticated stay so.
 func (p *Proxy) RemoveUser(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

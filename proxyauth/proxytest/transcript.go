@@ -29,6 +29,7 @@ type Counts struct {
 	Connections int   // connections accepted
 	Requests    int   // requests received, CONNECT included
 	Challenges  int   // answers 407 of the proxy itself
+	Handshakes  int   // handshakes begun: type 1 messages of NTLM that were answered
 	Tunnels     int   // tunnels opened by CONNECT
 	BodyBytes   int64 // bytes of request bodies received, without chunk framing
 }
@@ -68,7 +69,8 @@ func (p *Proxy) Counts() Counts {
 // user, right or wrong: it is what a proxy that locks accounts would see. The
 // user need not exist. Credentials with a hashed name (RFC 7616, section
 // 3.4.4) count for the user they stand for or, if there is none, under the
-// hash.
+// hash. Of NTLM only type 3 messages count, for the name in Config.Users that
+// they match or, if there is none, for their UserName.
 func (p *Proxy) Attempts(user string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,8 +78,9 @@ func (p *Proxy) Attempts(user string) int {
 }
 
 // Refused returns how many of the Attempts were wrong: no such user, or
-// another password. A right answer refused for its nonce or its nonce count
-// is not among them.
+// another password, or what else [NTLM] calls wrong. A right answer refused
+// for its nonce or its nonce count is not among them, nor is a type 3 message
+// that follows no type 1.
 func (p *Proxy) Refused(user string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +88,7 @@ func (p *Proxy) Refused(user string) int {
 }
 
 // Reset clears the transcript and all counters. Connections keep their
-// numbers, and nonces their state.
+// numbers and their authentication, and nonces their state.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,0 +1,146 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+var (
+	errDied  = errors.New("the connection had ended")
+	errMoved = errors.New("the route's standing has changed")
+)
+
+// A handshakeError is a scheme's failure that is no refusal: another scheme may
+// do.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// sendBound sends the message by a connection-bound scheme: on a connection
+// that is authenticated already, or with a handshake on a new one. A 407 as
+// reply is a refusal.
+func (x *exchange) sendBound() (*http.Response, error) {
+	for range maxLegs {
+		p, authenticated, err := x.m.pin(x.st)
+		if err != nil {
+			return nil, err
+		}
+		if authenticated {
+			resp, err := x.m.sendPinned(nil, false)
+			if errors.Is(err, errDied) {
+				continue
+			}
+			if err != nil || resp.StatusCode != http.StatusProxyAuthRequired {
+				return resp, err
+			}
+			// The proxy has forgotten the connection: once more from the start.
+			if !x.m.keep(resp) {
+				x.m.unpin()
+				continue
+			}
+		}
+		return x.handshake(x.st.bound.handshake(p))
+	}
+	return nil, &handshakeError{errors.New("the proxy does not keep its connections authenticated")}
+}
+
+// handshake runs the legs on the pinned connection. The body goes with the last
+// one.
+func (x *exchange) handshake(h handshake) (*http.Response, error) {
+	d := &x.denial
+	name := x.st.scheme.Name()
+	d.tried, d.source = append(d.tried, name), x.st.from
+	token := ""
+	for {
+		reply, last, err := h.next(token)
+		if err != nil {
+			x.m.unpin()
+			return nil, &handshakeError{err}
+		}
+		if last && x.lead == nil && x.r.standing.Load() != x.st {
+			// The credentials were refused meanwhile, or others took their place.
+			x.m.unpin()
+			return nil, errMoved
+		}
+		authorization := []string{name + " " + reply}
+		d.sent = append(d.sent, secrets(authorization)...)
+		probe := !last && hasBody(x.req)
+		resp, err := x.m.sendPinned(authorization, probe)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusProxyAuthRequired {
+			if !probe {
+				return resp, nil // authenticated, or it was not needed
+			}
+			if !x.m.keep(resp) {
+				x.m.unpin()
+				return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
+			}
+			return x.m.sendPinned(nil, false)
+		}
+		d.read(resp, x.m.hangUp)
+		offers := x.offers()
+		if len(offers) == 0 {
+			x.m.unpin()
+			return nil, &handshakeError{errors.New("the proxy answers the handshake with something else")}
+		}
+		if token = offers[0].Token68; token == "" {
+			return resp, nil
+		}
+		if !x.m.keep(resp) {
+			x.m.unpin()
+			return nil, &handshakeError{errors.New("the proxy closes the connection between the legs of the handshake")}
+		}
+	}
+}
+
+// skip goes on after a scheme has failed, if only for this request: the proxy is
+// asked anew what else it offers.
+func (x *exchange) skip(failure *handshakeError) {
+	d, name := &x.denial, x.st.scheme.Name()
+	if d.failures == nil {
+		d.failures = make(map[string]string)
+	}
+	d.failures[name] = failure.Error()
+	x.r.t.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.err)
+	x.r.leave(x.st)
+	x.st = &standing{}
+}
+
+// reenter goes on by what others have found out.
+func (x *exchange) reenter() error {
+	settled, lead, err := x.r.enter(x.req)
+	if err != nil {
+		return err
+	}
+	if x.lead = lead; settled != nil {
+		x.follow(settled)
+	} else {
+		x.st = x.r.unknown(x.req)
+	}
+	return nil
+}
+
+// checkIdentity notices that the credential source gives others than those by
+// which connections of the route are authenticated: these must not carry
+// another request.
+func (r *route) checkIdentity(ctx context.Context) {
+	st := r.standing.Load()
+	if st == nil || st.bound == nil || r.t.source == nil {
+		return
+	}
+	cred, from, err := r.credentials(ctx, st.scheme.Name(), st.realm)
+	if err != nil || cred == st.cred {
+		return
+	}
+	r.leave(st)
+	r.tunnel.CloseIdleConnections()
+	if this, _ := r.rejected(st.scheme.Name(), cred); !this {
+		if next, err := r.standFor(st.scheme, nil, cred, from); err == nil {
+			r.prepare(next)
+		}
+	}
+}

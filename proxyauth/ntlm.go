@@ -1,0 +1,75 @@
+package proxyauth
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+
+	"github.com/go-proxyauth/go-proxyauth/ntlm"
+)
+
+// NTLM returns the NTLM scheme (MS-NLMP, MS-NTHT), NTLMv2 only: a handshake
+// that authenticates a connection, and costs nothing on it afterwards. The user
+// name may be "alice", `CORP\alice` or "alice@CORP.EXAMPLE".
+//
+// To https:// proxies the handshake is bound to the connection (RFC 5929
+// tls-server-end-point).
+func NTLM() Scheme { return ntlmScheme{} }
+
+type ntlmScheme struct{}
+
+func (ntlmScheme) Name() string { return "NTLM" }
+
+func (ntlmScheme) accept(_ []Challenge, c Credentials) (answerer, error) {
+	if c.Username == "" {
+		return answerer{}, errors.New("no user name")
+	}
+	return answerer{bound: ntlmAuth(c)}, nil
+}
+
+type ntlmAuth Credentials
+
+func (a ntlmAuth) handshake(p peer) handshake {
+	return ntlmHandshake{ntlm.New(a.Username, a.Password, ntlm.Options{
+		TargetName:     "HTTP/" + p.host,
+		ChannelBinding: endPointBinding(p.tls),
+	})}
+}
+
+type ntlmHandshake struct{ h *ntlm.Handshake }
+
+func (n ntlmHandshake) next(token68 string) (string, bool, error) {
+	message, err := base64.StdEncoding.DecodeString(token68)
+	if err != nil {
+		return "", false, errors.New("the proxy's token is not base64")
+	}
+	reply, err := n.h.Next(message)
+	return base64.StdEncoding.EncodeToString(reply), token68 != "", err
+}
+
+// endPointBinding returns the channel binding tls-server-end-point (RFC 5929
+// §4): a hash of the proxy's certificate, by the hash of its signature, or
+// SHA-256 where that is MD5 or SHA-1. Nil: there is none.
+func endPointBinding(state *tls.ConnectionState) []byte {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return nil
+	}
+	cert := state.PeerCertificates[0]
+	var hash crypto.Hash
+	switch cert.SignatureAlgorithm {
+	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1,
+		x509.SHA256WithRSA, x509.SHA256WithRSAPSS, x509.ECDSAWithSHA256, x509.DSAWithSHA256:
+		hash = crypto.SHA256
+	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:
+		hash = crypto.SHA384
+	case x509.SHA512WithRSA, x509.SHA512WithRSAPSS, x509.ECDSAWithSHA512:
+		hash = crypto.SHA512
+	default:
+		return nil // Ed25519: not defined
+	}
+	h := hash.New()
+	h.Write(cert.Raw)
+	return h.Sum([]byte("tls-server-end-point:"))
+}

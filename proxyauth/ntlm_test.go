@@ -1,0 +1,490 @@
+package proxyauth_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+func ntlmOnly() []proxytest.Auth { return []proxytest.Auth{proxytest.NTLM{}} }
+
+// messages returns the types of the NTLM messages that p got, by connection.
+func messages(p *proxytest.Proxy) map[int]string {
+	got := map[int]string{}
+	for _, leg := range p.Transcript() {
+		switch field := leg.Header.Get("Proxy-Authorization"); {
+		case strings.HasPrefix(field, "NTLM TlRMTVNTUAAB"):
+			got[leg.Conn] += "1"
+		case strings.HasPrefix(field, "NTLM TlRMTVNTUAAD"):
+			got[leg.Conn] += "3"
+		default:
+			got[leg.Conn] += "-"
+		}
+	}
+	return got
+}
+
+// A known route starts with type 1: two requests for a new connection, and one
+// for each that follows on it.
+func TestNTLMTrips(t *testing.T) {
+	for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
+		o := newOrigin(t)
+		for way, url := range o.ways() {
+			p := start(proxytest.Config{Auth: ntlmOnly(), Users: alice})
+			t.Cleanup(p.Close)
+			t.Run(p.URL.Scheme+"/"+way, func(t *testing.T) {
+				tr := newTransport(t, p, o)
+				for range 3 {
+					requireOK(t, tr, url)
+				}
+				tr.CloseIdleConnections()
+				requireOK(t, tr, url)
+				want := map[int]string{1: "-", 2: "13--", 3: "13"}
+				if way == "tunnel" {
+					want[2] = "13"
+				}
+				require.Equal(t, want, messages(p))
+				require.Empty(t, o.proxyFields())
+
+				// Configured alone, there is not even the first 407.
+				p.Reset()
+				tr = newTransport(t, p, o)
+				tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
+				requireOK(t, tr, url)
+				require.Equal(t, 2, p.Counts().Requests)
+			})
+		}
+	}
+}
+
+func TestNTLMConcurrently(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+			tr := newTransport(t, p, o)
+			tr.Base.ForceAttemptHTTP2 = false
+			if way == "tunnel" {
+				// net/http begins to dial for every request that finds no idle
+				// connection, and opens more than it needs if dialing takes time.
+				tr.Base.MaxConnsPerHost = 50
+			}
+			concurrently(t, 50, 500, tr, url)
+			c := p.Counts()
+			t.Logf("%+v", c)
+			require.LessOrEqual(t, c.Connections, 51)
+			handshakes := c.Connections - 1 // the first 407 came on one of its own
+			if way == "forward" {
+				require.Equal(t, 500+handshakes+1, c.Requests)
+			} else {
+				require.Equal(t, 2*handshakes+1, c.Requests)
+			}
+			require.Equal(t, handshakes, p.Attempts("alice"))
+		})
+	}
+}
+
+func TestNTLMBurst(t *testing.T) {
+	for way, want := range map[string]int{"forward": 1064, "tunnel": 128} {
+		t.Run(way, func(t *testing.T) {
+			o := newOrigin(t)
+			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+			tr := newTransport(t, p, o)
+			tr.Base.MaxConnsPerHost = 64
+			tr.Base.ForceAttemptHTTP2 = false
+			// Slow enough for all connections to be needed.
+			o.handler = func(w http.ResponseWriter, _ *http.Request) {
+				time.Sleep(20 * time.Millisecond)
+				io.WriteString(w, "origin")
+			}
+			var wg sync.WaitGroup
+			for range 1000 {
+				wg.Go(func() {
+					_, _, err := fetch(tr, o.ways()[way])
+					assert.NoError(t, err)
+				})
+			}
+			wg.Wait()
+			require.Equal(t, want+1, p.Counts().Requests, "and one to learn the scheme")
+			require.Equal(t, 65, p.Counts().Connections)
+		})
+	}
+}
+
+func TestNTLMUsers(t *testing.T) {
+	o := newOrigin(t)
+	for name, test := range map[string]struct {
+		user string
+		ok   bool
+	}{
+		"bare":           {"alice", true},
+		"domain":         {`TESTDOM\alice`, true},
+		"UPN":            {"alice@corp.example", true},
+		"unknown domain": {`OTHER\bob`, false},
+		"known domain":   {`CORP\bob`, true},
+		"Unicode":        {`ДОМЕН\пользователь`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: map[string]string{
+				"alice": "pa ss:wörd", `CORP\bob`: "pa ss:wörd", "alice@corp.example": "pa ss:wörd", "пользователь": "pa ss:wörd",
+			}})
+			tr := newTransport(t, p, o)
+			tr.Credentials = proxyauth.UserPassword(test.user, "pa ss:wörd")
+			for _, url := range o.ways() {
+				_, _, err := fetch(tr, url)
+				if test.ok {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, proxyauth.ErrRejected)
+				}
+			}
+		})
+	}
+}
+
+func TestNTLMRejected(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+			tr := newTransport(t, p, o)
+			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+			var wg sync.WaitGroup
+			for range 1000 {
+				wg.Go(func() {
+					_, _, err := fetch(tr, url)
+					assert.ErrorIs(t, err, proxyauth.ErrRejected)
+				})
+			}
+			wg.Wait()
+			require.Equal(t, 1, p.Attempts("alice"))
+			require.Equal(t, 3, p.Counts().Requests)
+		})
+	}
+}
+
+// A password that changes while 50 goroutines use it is not tried 50 times.
+func TestNTLMPasswordExpires(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+			tr := newTransport(t, p, o)
+			requireOK(t, tr, url)
+			tr.CloseIdleConnections()
+			p.SetUser("alice", "new")
+			p.Reset()
+			_, _, err := fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+			_, _, err = fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+			require.Equal(t, 1, p.Attempts("alice"))
+		})
+	}
+}
+
+// A stream that cannot be rewound arrives whole through a cold proxy, once, and
+// nothing else gets to the origin.
+func TestNTLMStream(t *testing.T) {
+	const size = 50 << 20
+	for _, auth := range [][]proxytest.Auth{ntlmOnly(), {proxytest.NTLM{}, proxytest.Digest{Realm: "r"}}} {
+		o := newOrigin(t)
+		var seen []string
+		var bytesSeen atomic.Int64
+		o.drain = func(req *http.Request) {
+			n, _ := io.Copy(io.Discard, req.Body)
+			bytesSeen.Add(n)
+			o.mu.Lock()
+			seen = append(seen, req.Method)
+			o.mu.Unlock()
+		}
+		for way, url := range o.ways() {
+			t.Run(way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: auth, Users: alice})
+				tr := newTransport(t, p, o)
+				tr.Base.ExpectContinueTimeout = 10 * time.Second
+				for range 2 { // cold, and on a kept connection
+					seen = nil
+					bytesSeen.Store(0)
+					body := &countedBody{Reader: io.LimitReader(zeros{}, size)}
+					resp, err := post(t, tr, url, body)
+					require.NoError(t, err)
+					require.Equal(t, 200, resp.StatusCode)
+					require.Equal(t, []string{"POST"}, seen)
+					require.EqualValues(t, size, bytesSeen.Load())
+					require.Eventually(t, func() bool { return body.closed.Load() == 1 }, time.Second, time.Millisecond)
+				}
+				if way == "forward" {
+					require.EqualValues(t, 2*size, p.Counts().BodyBytes)
+				}
+			})
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// Channel binding, MIC and target name, and a proxy that is somebody else.
+func TestNTLMBinding(t *testing.T) {
+	o := newOrigin(t)
+	p := proxytest.NewTLS(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{
+		RequireChannelBinding: true, RequireMIC: true, RequireTargetName: true,
+	}}, Users: alice})
+	t.Cleanup(p.Close)
+	for _, url := range o.ways() {
+		requireOK(t, newTransport(t, p, o), url)
+	}
+
+	// A man in the middle with a certificate that the client trusts passes the
+	// messages on: the handshake is bound to the wrong connection.
+	for _, url := range o.ways() {
+		tr := newTransport(t, p, o)
+		addr, cert := relayTLS(t, p)
+		tr.Base.TLSClientConfig.RootCAs.AddCert(cert)
+		tr.Base.DialContext = dialOnly(addr)
+		_, _, err := fetch(tr, url)
+		require.ErrorIs(t, err, proxyauth.ErrRejected)
+	}
+}
+
+func TestNTLMAwkward(t *testing.T) {
+	for name, c := range map[string]proxytest.Config{
+		"closes after 407":    {Auth: ntlmOnly(), Behaviour: proxytest.Behaviour{CloseAfter407: true}},
+		"closes silently":     {Auth: ntlmOnly(), Behaviour: proxytest.Behaviour{CloseSilently407: true}},
+		"HTTP/1.0":            {Auth: ntlmOnly(), Behaviour: proxytest.Behaviour{HTTP10: true}},
+		"chunked":             {Auth: ntlmOnly(), Behaviour: proxytest.Behaviour{Chunked407: true}},
+		"re-challenges":       {Auth: []proxytest.Auth{proxytest.NTLM{RechallengeAfter: 2}}},
+		"with others":         {Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}}},
+		"one field":           {Auth: []proxytest.Auth{proxytest.NTLM{}, proxytest.Basic{Realm: "r"}}, Behaviour: proxytest.Behaviour{OneField: true}},
+		"no target info":      {Auth: []proxytest.Auth{proxytest.NTLM{NoTargetInfo: true}}},
+		"no timestamp":        {Auth: []proxytest.Auth{proxytest.NTLM{NoTimestamp: true}}},
+		"no session security": {Auth: []proxytest.Auth{proxytest.NTLM{NoExtendedSecurity: true}}},
+	} {
+		o := newOrigin(t)
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				c.Users = alice
+				p := newProxy(t, c)
+				tr := newTransport(t, p, o)
+				for range 6 {
+					requireOK(t, tr, url)
+				}
+				resp, err := (&http.Client{Transport: tr}).Post(url, "text/plain", strings.NewReader("body"))
+				require.NoError(t, err)
+				resp.Body.Close()
+				require.Equal(t, 200, resp.StatusCode)
+				require.Zero(t, p.Refused("alice"))
+				for _, scheme := range sent(p) {
+					require.Equal(t, "NTLM", scheme)
+				}
+				if way == "forward" && name == "HTTP/1.0" {
+					require.LessOrEqual(t, p.Counts().Connections, 2, "Proxy-Connection: keep-alive is honoured")
+				}
+			})
+		}
+	}
+}
+
+// What cannot work falls through to the next scheme offered.
+func TestNTLMFallsThrough(t *testing.T) {
+	o := newOrigin(t)
+	for name, type2 := range map[string]string{
+		"malformed":  "NTLM TlRMTVNTUAACAAAAAAAA",
+		"not base64": "NTLM a.b~c",
+		"no token68": "NTLM ====",
+		"huge":       "NTLM " + strings.Repeat("A", 60_000),
+	} {
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				s := scriptedProxy(t, func(req *http.Request) string {
+					switch field := req.Header.Get("Proxy-Authorization"); {
+					case strings.HasPrefix(field, "NTLM"):
+						return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + type2 + "\r\nContent-Length: 0\r\n\r\n"
+					case strings.HasPrefix(field, "Basic"):
+						return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin" + hangUp
+					}
+					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"
+				})
+				tr := s.transport(t, o)
+				_, _, err := fetch(tr, url)
+				var last string
+				for _, req := range s.requests() {
+					last = req.Header.Get("Proxy-Authorization")
+				}
+				require.True(t, strings.HasPrefix(last, "Basic"), "%q %v", last, err)
+				require.LessOrEqual(t, len(s.requests()), 4)
+			})
+		}
+	}
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") == "" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM TlRMTVNTUAACAAAAAAAA\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + hangUp
+	})
+	_, _, err := fetch(s.transport(t, o), o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+	require.ErrorContains(t, err, "between the legs")
+}
+
+// Connections are of one identity: two Transports share none, and a source that
+// gives others starts new ones.
+func TestNTLMIdentities(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: map[string]string{"alice": "open sesame", "bob": "b"}})
+			first, second := newTransport(t, p, o), newTransport(t, p, o)
+			second.Credentials = proxyauth.UserPassword("bob", "b")
+			for range 2 {
+				requireOK(t, first, url)
+				requireOK(t, second, url)
+			}
+			who := map[int]string{}
+			for _, leg := range p.Transcript() {
+				if leg.User != "" {
+					require.Contains(t, []string{"", leg.User}, who[leg.Conn])
+					who[leg.Conn] = leg.User
+				}
+			}
+
+			source := &rotating{}
+			source.password.Store("open sesame")
+			tr := newTransport(t, p, o)
+			tr.Credentials = source
+			requireOK(t, tr, url)
+			p.SetUser("alice", "new")
+			source.password.Store("new")
+			p.Reset()
+			requireOK(t, tr, url)
+			require.Equal(t, 2, p.Counts().Requests)
+			require.Equal(t, 1, p.Attempts("alice"))
+			require.Zero(t, p.Refused("alice"))
+		})
+	}
+}
+
+// A connection that died while it was idle costs the caller nothing.
+func TestNTLMDeadConnection(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	for range 20 {
+		requireOK(t, tr, o.HTTP.URL)
+		p.CloseClientConnections()
+		requireOK(t, tr, o.HTTP.URL)
+		p.CloseClientConnections()
+		resp, err := (&http.Client{Transport: tr}).Post(o.HTTP.URL, "text/plain", strings.NewReader("body"))
+		if err == nil { // a POST is repeated only if it cannot have been seen
+			resp.Body.Close()
+		}
+	}
+}
+
+func TestNTLMPoolLimits(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+
+	tr := newTransport(t, p, o)
+	tr.Base.DisableKeepAlives = true
+	requireOK(t, tr, o.HTTP.URL)
+	requireOK(t, tr, o.HTTP.URL)
+	require.Equal(t, 3, p.Counts().Connections)
+
+	p.Reset()
+	tr = newTransport(t, p, o)
+	tr.Base.IdleConnTimeout = 20 * time.Millisecond
+	requireOK(t, tr, o.HTTP.URL)
+	time.Sleep(100 * time.Millisecond) // longer than the connection may be idle
+	requireOK(t, tr, o.HTTP.URL)
+	require.Equal(t, 3, p.Counts().Connections)
+
+	// A request that waits for a connection ends with its context.
+	p.Reset()
+	tr = newTransport(t, p, o)
+	tr.Base.MaxConnsPerHost = 1
+	requireOK(t, tr, o.HTTP.URL)
+	block := make(chan struct{})
+	busy := make(chan struct{}, 1)
+	o.handler = func(http.ResponseWriter, *http.Request) { busy <- struct{}{}; <-block }
+	done := make(chan error)
+	go func() { _, _, err := fetch(tr, o.HTTP.URL); done <- err }()
+	<-busy
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
+	require.NoError(t, err)
+	_, err = tr.RoundTrip(req)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	close(block)
+	require.NoError(t, <-done)
+	o.handler = nil
+	requireOK(t, tr, o.HTTP.URL)
+}
+
+// 101 through a pinned connection, HEAD, 204, and gzip.
+func TestNTLMResponses(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	requireOK(t, tr, o.HTTP.URL)
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		switch {
+		case req.Header.Get("Upgrade") != "":
+			c, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			line, _ := rw.ReadString('\n')
+			io.WriteString(c, line)
+		case req.URL.Path == "/204":
+			w.WriteHeader(204)
+		default:
+			fmt.Fprint(w, "origin")
+		}
+	}
+	for range 3 {
+		for _, path := range []string{"/204", "/"} {
+			req, _ := http.NewRequest(map[string]string{"/204": "GET", "/": "HEAD"}[path], o.HTTP.URL+path, nil)
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Same(t, req, resp.Request)
+		}
+	}
+	require.Equal(t, 2, p.Counts().Connections)
+
+	for range 2 {
+		req, _ := http.NewRequest("GET", o.HTTP.URL, nil)
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "echo")
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		require.Equal(t, 101, resp.StatusCode)
+		rw := resp.Body.(io.ReadWriteCloser)
+		io.WriteString(rw, "hello\n")
+		got := make([]byte, 6)
+		_, err = io.ReadFull(rw, got)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(got, []byte("hello\n")))
+		rw.Close()
+	}
+	requireOK(t, tr, o.HTTP.URL)
+}

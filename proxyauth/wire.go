@@ -1,0 +1,82 @@
+package proxyauth
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// A wire is the network connection below a pinned one. It counts, so that a
+// request on a connection that turns out dead can be repeated if the proxy
+// cannot have seen it; and it lets net/http keep a connection to an HTTP/1.0
+// proxy, which says Proxy-Connection: keep-alive where net/http reads
+// Connection.
+type wire struct {
+	net.Conn
+	wrote, read atomic.Int64
+
+	fresh  atomic.Bool // a response may begin with the next byte
+	header []byte      // a response's header that was read ahead
+}
+
+// wireKey is the context key under which a dial finds the wire to fill.
+type wireKey struct{}
+
+func (w *wire) Write(p []byte) (int, error) {
+	w.fresh.Store(true)
+	n, err := w.Conn.Write(p)
+	w.wrote.Add(int64(n))
+	return n, err
+}
+
+// ReadFrom keeps sendfile possible for bodies that are files.
+func (w *wire) ReadFrom(r io.Reader) (int64, error) {
+	w.fresh.Store(true)
+	n, err := io.Copy(w.Conn, r)
+	w.wrote.Add(n)
+	return n, err
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	if len(w.header) == 0 {
+		n, err := w.Conn.Read(p)
+		w.read.Add(int64(n))
+		if n == 0 || !w.fresh.Swap(false) || !bytes.HasPrefix(p[:n], []byte("HTTP/1.0 ")) {
+			return n, err
+		}
+		if err := w.readHeader(p[:n]); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, w.header)
+	w.header = w.header[n:]
+	return n, nil
+}
+
+// maxHeader10 is how much of an HTTP/1.0 header is searched.
+const maxHeader10 = 64 << 10
+
+// readHeader reads the header of which begin is the beginning, and translates.
+func (w *wire) readHeader(begin []byte) error {
+	header := bytes.Clone(begin)
+	more := make([]byte, 4096)
+	end := bytes.Index(header, []byte("\r\n\r\n"))
+	for end < 0 && len(header) < maxHeader10 {
+		n, err := w.Conn.Read(more)
+		w.read.Add(int64(n))
+		header = append(header, more[:n]...)
+		end = bytes.Index(header, []byte("\r\n\r\n"))
+		if err != nil && end < 0 {
+			return err
+		}
+	}
+	const field = "\r\nproxy-connection:"
+	if end > 0 {
+		if i := bytes.Index(bytes.ToLower(header[:end]), []byte(field)); i >= 0 {
+			header = append(header[:i+2:i+2], header[i+len("\r\nproxy-"):]...)
+		}
+	}
+	w.header = header
+	return nil
+}
