@@ -3,6 +3,7 @@ module github.com/go-proxyauth/go-proxyauth
 go 1.26.0
 
 require (
+	github.com/Azure/go-ntlmssp v0.1.1
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
 	golang.org/x/crypto v0.58.0
@@ -10,7 +11,4 @@ require (
 	golang.org/x/text v0.43.0
 )
 
-require (
-	github.com/Azure/go-ntlmssp v0.1.1 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-)
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -86,8 +87,9 @@ func (s *stubProxy) serve(c net.Conn) {
 	defer origin.Close()
 	ping := make([]byte, 1)
 	ok := []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	legs := 0 // of NTLM, which authenticates the connection
 	for {
-		connect, authorized := false, s.challenge == ""
+		connect, authorized := false, s.challenge == "" || legs == 2
 		for first := true; ; first = false {
 			line, err := in.ReadSlice('\n')
 			if err != nil {
@@ -98,9 +100,14 @@ func (s *stubProxy) serve(c net.Conn) {
 			} else if len(line) == 2 {
 				break
 			}
-			authorized = authorized || bytes.HasPrefix(line, []byte("Proxy-Authorization:"))
+			if bytes.HasPrefix(line, []byte("Proxy-Authorization:")) {
+				legs++
+				authorized = s.challenge != "NTLM" || legs == 2
+			}
 		}
 		switch {
+		case !authorized && legs == 1:
+			io.WriteString(c, "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM "+stubType2+"\r\nContent-Length: 0\r\n\r\n")
 		case !authorized && (connect || s.tls != nil):
 			io.WriteString(c, "HTTP/1.1 407 Who?\r\nProxy-Authenticate: "+s.challenge+"\r\nContent-Length: 0\r\n\r\n")
 		case connect:
@@ -120,6 +127,10 @@ func (s *stubProxy) serve(c net.Conn) {
 	}
 }
 
+// stubType2 is a type 2 message without target info.
+var stubType2 = base64.StdEncoding.EncodeToString([]byte("NTLMSSP\x00\x02\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x01\x02\x08\x00" + "01234567" + "\x00\x00\x00\x00\x00\x00\x00\x00"))
+
 // warmCase is one thing to measure: net/http as it is, through an open proxy,
 // beside a Transport through one that demands authentication.
 type warmCase struct {
@@ -131,8 +142,10 @@ type warmCase struct {
 var warmCases = []warmCase{
 	{"forward/Basic", `Basic realm="r"`, "http://origin.test/path?q=1", nil, 5},
 	{"forward/Digest", `Digest realm="proxy test", nonce="abcdefghijklmnopqrstuvwx", qop="auth", opaque="1234567890"`, "http://origin.test/path?q=1", nil, 12},
+	{"forward/NTLM", `NTLM`, "http://origin.test/path?q=1", nil, 8},
 	{"forward/open", ``, "http://origin.test/path?q=1", nil, 2},
 	{"tunnel/Basic", `Basic realm="r"`, "https://origin.test/path?q=1", nil, 2},
+	{"tunnel/NTLM", `NTLM`, "https://origin.test/path?q=1", nil, 4},
 	{"tunnel/Digest", `Digest realm="proxy test", nonce="abcdefghijklmnopqrstuvwx", qop="auth"`, "https://origin.test/path?q=1", nil, 2},
 }
 

@@ -43,8 +43,11 @@ type CredentialRequest struct {
 }
 
 // A CredentialSource supplies credentials. It is asked when a proxy demands
-// them and again after they were refused, not for every request; it may be
-// called from many goroutines and should return when ctx ends.
+// them and again after they were refused. Where connections are authenticated
+// (NTLM) it is asked for every request, so that none goes on a connection of
+// other credentials than it gives now: a source should keep what is expensive
+// to get. It may be called from many goroutines and should return when ctx
+// ends.
 //
 // No credentials are told by [ErrNoCredentials], or by the zero Credentials.
 // Another error ends the request with an [*AuthError] that wraps it.
