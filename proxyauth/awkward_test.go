@@ -180,48 +180,67 @@ func TestDialContextErrors(t *testing.T) {
 	c.Close()
 }
 
-// Whatever a proxy answers, and wherever it stops: an error within the
-// deadline, and nothing left behind (goleak watches).
+const denied = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n"
+
+// hostile is what a proxy may answer to any leg.
+var hostile = map[string]string{
+	"closes":             hangUp,
+	"stalls":             stall,
+	"garbage":            "\x00\x01\x02 garbage\r\n\r\n" + hangUp,
+	"half a line":        "HTTP/1.1 40" + hangUp,
+	"half a header":      denied + hangUp,
+	"stalls in header":   denied + stall,
+	"stalls in body":     denied + "Content-Length: 100\r\n\r\nabc" + stall,
+	"endless chunks":     denied + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1000\r\n"+strings.Repeat("x", 4096)+"\r\n", 300) + stall,
+	"many 1xx":           strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 20_000) + stall,
+	"1 MiB of header":    denied + strings.Repeat("X-Filler: "+strings.Repeat("y", 1000)+"\r\n", 1100) + "Content-Length: 0\r\n\r\n",
+	"huge challenge":     "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest " + strings.Repeat("a=b,", 20_000) + "\r\nContent-Length: 0\r\n\r\n",
+	"two lengths":        denied + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" + hangUp,
+	"length and chunked": denied + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hangUp,
+	"no challenge":       "HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n",
+	"407 for ever":       denied + "Content-Length: 0\r\n\r\n",
+	"stale for ever":     "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n, stale=true\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.0":           "HTTP/1.0 407 Who\r\nProxy-Connection: keep-alive\r\nProxy-Authenticate: NTLM TlRM" + hangUp,
+	"101":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + hangUp,
+}
+
+// Whatever a proxy answers, to whatever leg, and wherever it stops: an error
+// within the deadline, and nothing left behind (goleak watches).
 func TestHostileProxies(t *testing.T) {
 	o := newOrigin(t)
-	const challenge = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n"
-	for name, text := range map[string]string{
-		"closes":             hangUp,
-		"stalls":             stall,
-		"garbage":            "\x00\x01\x02 garbage\r\n\r\n" + hangUp,
-		"half a line":        "HTTP/1.1 40" + hangUp,
-		"half a header":      challenge + hangUp,
-		"stalls in header":   challenge + stall,
-		"stalls in body":     challenge + "Content-Length: 100\r\n\r\nabc" + stall,
-		"endless chunks":     challenge + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1000\r\n"+strings.Repeat("x", 4096)+"\r\n", 300) + stall,
-		"many 1xx":           strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n", 20_000) + stall,
-		"1 MiB of header":    challenge + strings.Repeat("X-Filler: "+strings.Repeat("y", 1000)+"\r\n", 1100) + "Content-Length: 0\r\n\r\n",
-		"huge challenge":     "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest " + strings.Repeat("a=b,", 20_000) + "\r\nContent-Length: 0\r\n\r\n",
-		"two lengths":        challenge + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd" + hangUp,
-		"length and chunked": challenge + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hangUp,
-		"no challenge":       "HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n",
-		"407 for ever":       challenge + "Content-Length: 0\r\n\r\n",
-		"stale for ever":     "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n, stale=true\r\nContent-Length: 0\r\n\r\n",
-		"101":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + hangUp,
+	type2 := "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
+	for stage, answered := range map[string][]string{
+		"first":  nil,
+		"digest": {denied + "Content-Length: 0\r\n\r\n"},
+		"type 1": {"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"},
+		"type 3": {"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n", type2},
 	} {
-		for way, url := range o.ways() {
-			t.Run(name+"/"+way, func(t *testing.T) {
-				t.Parallel()
-				s := scriptedProxy(t, func(*http.Request) string { return text })
-				tr := s.transport(t, o)
-				ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
-				defer cancel()
-				req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
-				require.NoError(t, err)
-				start := time.Now()
-				resp, err := tr.RoundTrip(req)
-				if err == nil {
-					resp.Body.Close()
-					require.Equal(t, "101/forward", name+"/"+way, "got %s", resp.Status)
-				}
-				require.Less(t, time.Since(start), 10*time.Second)
-				require.LessOrEqual(t, len(s.requests()), 5)
-			})
+		for name, text := range hostile {
+			for way, url := range o.ways() {
+				t.Run(stage+"/"+name+"/"+way, func(t *testing.T) {
+					t.Parallel()
+					var n atomic.Int32
+					s := scriptedProxy(t, func(*http.Request) string {
+						if i := int(n.Add(1)); i <= len(answered) {
+							return answered[i-1]
+						}
+						return text
+					})
+					tr := s.transport(t, o)
+					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+					defer cancel()
+					req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+					require.NoError(t, err)
+					start := time.Now()
+					resp, err := tr.RoundTrip(req)
+					if err == nil {
+						resp.Body.Close()
+						require.Equal(t, "101/forward", name+"/"+way, "got %s", resp.Status)
+					}
+					require.Less(t, time.Since(start), 5*time.Second)
+					require.LessOrEqual(t, len(s.requests()), 8)
+				})
+			}
 		}
 	}
 }
@@ -229,9 +248,17 @@ func TestHostileProxies(t *testing.T) {
 // A request that ends while it waits, at any leg, returns promptly.
 func TestCancel(t *testing.T) {
 	o := newOrigin(t)
-	for _, stallAt := range []int{1, 2} {
+	answers := map[string][]string{
+		"Basic": {"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"},
+		"NTLM": {
+			"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n",
+		},
+	}
+	for name, stallAt := range map[string]int{"Basic": 1, "Basic ": 2, "NTLM": 2, "NTLM ": 3} {
+		answers := answers[strings.TrimSpace(name)]
 		for way, url := range o.ways() {
-			t.Run(fmt.Sprint(way, " leg ", stallAt), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, way, " leg ", stallAt), func(t *testing.T) {
 				t.Parallel()
 				var n atomic.Int32
 				reached := make(chan struct{})
@@ -240,7 +267,7 @@ func TestCancel(t *testing.T) {
 						close(reached)
 						return stall
 					}
-					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"
+					return answers[n.Load()-1]
 				})
 				tr := s.transport(t, o)
 				ctx, cancel := context.WithCancel(t.Context())

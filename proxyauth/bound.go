@@ -46,8 +46,9 @@ func (x *exchange) sendBound() (*http.Response, error) {
 	return nil, &handshakeError{errors.New("the proxy does not keep its connections authenticated")}
 }
 
-// handshake runs the legs on the pinned connection. The body goes with the last
-// one.
+// handshake runs the legs on the pinned connection. A body goes with the last
+// one; but while others wait to learn whether the credentials are right, it
+// follows when that is known.
 func (x *exchange) handshake(h handshake) (*http.Response, error) {
 	d := &x.denial
 	name := x.st.scheme.Name()
@@ -59,14 +60,14 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			x.m.unpin()
 			return nil, &handshakeError{err}
 		}
-		if last && x.lead == nil && x.r.standing.Load() != x.st {
+		if last && x.lead == nil && !x.alone && x.r.standing.Load() != x.st {
 			// The credentials were refused meanwhile, or others took their place.
 			x.m.unpin()
 			return nil, errMoved
 		}
 		authorization := []string{name + " " + reply}
 		d.sent = append(d.sent, secrets(authorization)...)
-		probe := !last && hasBody(x.req)
+		probe := hasBody(x.req) && (!last || x.lead != nil)
 		resp, err := x.m.sendPinned(authorization, probe)
 		if err != nil {
 			return nil, err
@@ -77,7 +78,12 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			}
 			if !x.m.keep(resp) {
 				x.m.unpin()
-				return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
+				return nil, &handshakeError{errors.New("the proxy closes the connection before the request is sent")}
+			}
+			if last {
+				x.st = x.r.settle(x.st)
+				x.r.release(x.lead, nil)
+				x.lead = nil
 			}
 			return x.m.sendPinned(nil, false)
 		}
@@ -116,7 +122,8 @@ func (x *exchange) reenter() error {
 	if err != nil {
 		return err
 	}
-	if x.lead = lead; settled != nil {
+	x.lead, x.alone = lead, settled == nil && lead == nil
+	if settled != nil {
 		x.follow(settled)
 	} else {
 		x.st = x.r.unknown(x.req)

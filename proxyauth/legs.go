@@ -54,6 +54,7 @@ type exchange struct {
 	st      *standing // how the next leg is sent
 	private bool      // st has a nonce that is used by this exchange alone
 	lead    *lead     // nil: others may send credentials at the same time
+	alone   bool      // has waited for another's lead too long, and goes on without
 	denial  denial    // of the last leg
 	stales  int
 }
@@ -74,7 +75,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 	}
 	defer func() { r.release(x.lead, err) }()
 	if x.st == nil {
-		x.st = r.unknown(x.req)
+		x.st, x.alone = r.unknown(x.req), x.lead == nil
 	}
 	for legs := 1; ; legs++ {
 		var a answer
@@ -177,11 +178,11 @@ func (x *exchange) next(a answer) error {
 		if err != nil {
 			return err
 		}
-		x.lead = lead
 		if settled != nil {
 			x.follow(settled)
 			return nil
 		}
+		x.lead, x.alone = lead, lead == nil
 	}
 	x.private = false
 	if outcome == overtaken {
