@@ -47,8 +47,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 }
 
 // handshake runs the legs on the pinned connection. A body goes with the last
-// one; but while others wait to learn whether the credentials are right, it
-// follows when that is known.
+// one.
 func (x *exchange) handshake(h handshake) (*http.Response, error) {
 	d := &x.denial
 	name := x.st.scheme.Name()
@@ -67,7 +66,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		authorization := []string{name + " " + reply}
 		d.sent = append(d.sent, secrets(authorization)...)
-		probe := hasBody(x.req) && (!last || x.lead != nil)
+		probe := hasBody(x.req) && !last
 		resp, err := x.m.sendPinned(authorization, probe)
 		if err != nil {
 			return nil, err
@@ -78,12 +77,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			}
 			if !x.m.keep(resp) {
 				x.m.unpin()
-				return nil, &handshakeError{errors.New("the proxy closes the connection before the request is sent")}
-			}
-			if last {
-				x.st = x.r.settle(x.st)
-				x.r.release(x.lead, nil)
-				x.lead = nil
+				return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
 			}
 			return x.m.sendPinned(nil, false)
 		}

@@ -148,9 +148,10 @@ func (f *forwarding) unpin() {
 	}
 }
 
-// sendPinned runs a leg on the pinned connection. The probe is an OPTIONS that
-// the proxy must answer itself (RFC 9110 §7.6.2): were it the request without
-// its body, a proxy that asks for nothing would pass it on.
+// sendPinned runs a leg on the pinned connection. The probe is an OPTIONS: were
+// it the request without its body, a proxy that asks for nothing after all would
+// pass on an empty POST. (It has no Max-Forwards: squid answers 501 to that
+// before it looks at the credentials.)
 func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Response, error) {
 	conn := f.conn
 	out := withoutProxyAuthorization(f.req)
@@ -170,7 +171,7 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 		out.TransferEncoding, out.Trailer = nil, nil
 		out.Header = http.Header{
 			proxyAuthorization: authorization, "Proxy-Connection": {"keep-alive"},
-			"Max-Forwards": {"0"}, "User-Agent": f.req.Header["User-Agent"],
+			"User-Agent": f.req.Header["User-Agent"],
 		}
 	case hasBody(f.req):
 		raw, err := f.body(false)

@@ -24,8 +24,8 @@ type message interface {
 	// tells whether it is authenticated already.
 	pin(st *standing) (p peer, authenticated bool, err error)
 
-	// sendPinned runs a leg on it. A probe leaves out the body and does not
-	// go further than the proxy. errDied means that the connection had ended
+	// sendPinned runs a leg on it. A probe leaves out the body, and does no
+	// harm if the proxy lets it pass. errDied means that the connection had ended
 	// before, and that nothing is lost.
 	sendPinned(authorization []string, probe bool) (*http.Response, error)
 

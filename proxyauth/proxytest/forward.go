@@ -44,11 +44,6 @@ func removeHopByHop(h http.Header) {
 // forward sends the request to its origin, and the origin's answer to the
 // client.
 func (x *exchange) forward() {
-	if x.r.Method == http.MethodOptions && x.r.Header.Get("Max-Forwards") == "0" {
-		// The proxy is the recipient itself (RFC 9110, section 7.6.2).
-		x.answer(http.StatusOK, nil, "")
-		return
-	}
 	upgrade := ""
 	if hasToken(x.r.Header["Connection"], "upgrade") {
 		upgrade = x.r.Header.Get("Upgrade")
