@@ -25,9 +25,11 @@ const (
 	challengeMin  = 32 // without target info, as old servers send it
 	challengeSize = 48 // with the field for it
 
-	flagTargetInfo  = 1 << 23 // NTLMSSP_NEGOTIATE_TARGET_INFO
-	flagKeyExchange = 1 << 30 // NTLMSSP_NEGOTIATE_KEY_EXCH
-	flagVersion     = 1 << 25 // NTLMSSP_NEGOTIATE_VERSION
+	offNegotiateFlags = 12      // of a type 1
+	flagSign          = 1 << 4  // NTLMSSP_NEGOTIATE_SIGN
+	flagTargetInfo    = 1 << 23 // NTLMSSP_NEGOTIATE_TARGET_INFO
+	flagKeyExchange   = 1 << 30 // NTLMSSP_NEGOTIATE_KEY_EXCH
+	flagVersion       = 1 << 25 // NTLMSSP_NEGOTIATE_VERSION
 )
 
 // parseChallenge checks a type 2: lengths, offsets, AV pairs.

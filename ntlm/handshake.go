@@ -18,6 +18,9 @@ type Options struct {
 	// "tls-server-end-point:" and a hash of the server's certificate (RFC
 	// 5929 §4). Nil: none is sent.
 	ChannelBinding []byte
+
+	// Sign asks for a session in which [Handshake.Sign] can be used.
+	Sign bool
 }
 
 // ErrRefused is returned by [Handshake.Next] when the server answers without a
@@ -30,8 +33,9 @@ type Handshake struct {
 	username, password string
 	options            Options
 
-	state     state
-	negotiate []byte // the type 1 as sent, for the MIC
+	state         state
+	negotiate     []byte // the type 1 as sent, for the MIC
+	authenticated []byte // the type 3 as sent, for signing
 }
 
 // A state is what the handshake waits for.
@@ -64,9 +68,14 @@ func (h *Handshake) Next(message []byte) ([]byte, error) {
 		h.state = wantChallenge
 		var err error
 		h.negotiate, err = ntlmssp.NewNegotiateMessage("", "")
+		if err == nil && h.options.Sign {
+			h.negotiate[offNegotiateFlags] |= flagSign
+		}
 		return h.negotiate, err
 	case was == wantChallenge && len(message) > 0:
-		return h.authenticate(message)
+		var err error
+		h.authenticated, err = h.authenticate(message)
+		return h.authenticated, err
 	}
 	return nil, ErrRefused
 }

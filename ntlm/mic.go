@@ -107,3 +107,21 @@ func decodeUTF16(b []byte) string {
 	}
 	return string(utf16.Decode(units))
 }
+
+// Sign returns the signature of a message under the session that the handshake
+// has opened (MS-NLMP §3.4.4.2, extended session security, sequence number 0):
+// the mechListMIC of SPNEGO. It is an error before type 3 is sent.
+func (h *Handshake) Sign(message []byte) ([]byte, error) {
+	if h.authenticated == nil {
+		return nil, errors.New("ntlm: nothing to sign with yet")
+	}
+	key, err := sessionKey(h.authenticated, h.password)
+	if err != nil {
+		return nil, err
+	}
+	signing := md5.Sum(append(key, "session key to client-to-server signing key magic constant\x00"...))
+	sum := hmacMD5(signing[:], make([]byte, 4), message)
+	b := binary.LittleEndian.AppendUint32(nil, 1) // version
+	b = append(b, sum[:8]...)
+	return append(b, 0, 0, 0, 0), nil
+}

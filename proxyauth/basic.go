@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -18,7 +19,7 @@ type basicScheme struct{}
 
 func (basicScheme) Name() string { return "Basic" }
 
-func (basicScheme) accept(offers []Challenge, c Credentials) (answerer, error) {
+func (basicScheme) accept(_ context.Context, _ *route, offers []Challenge, c Credentials) (answerer, error) {
 	// RFC 7617 §2: no colon in the name, no control characters in either.
 	if strings.Contains(c.Username, ":") {
 		return answerer{}, errors.New("the user name has a colon, which Basic cannot send")

@@ -22,18 +22,24 @@ func (e *handshakeError) Unwrap() error { return e.err }
 // that is authenticated already, or with a handshake on a new one. A 407 as
 // reply is a refusal.
 func (x *exchange) sendBound() (*http.Response, error) {
+	bound := x.st.bound
 	for range maxLegs {
 		p, authenticated, err := x.m.pin(x.st)
 		if err != nil {
 			return nil, err
 		}
-		if authenticated {
+		if authenticated && !bound.again(x.req) {
 			resp, err := x.m.sendPinned(nil, false)
 			if errors.Is(err, errDied) {
 				continue
 			}
-			if err != nil || resp.StatusCode != http.StatusProxyAuthRequired {
-				return resp, err
+			if err != nil {
+				return nil, err
+			}
+			passed := resp.StatusCode != http.StatusProxyAuthRequired
+			bound.learned(passed)
+			if passed {
+				return resp, nil
 			}
 			// The proxy has forgotten the connection: once more from the start.
 			if !x.m.keep(resp) {
@@ -41,7 +47,16 @@ func (x *exchange) sendBound() (*http.Response, error) {
 				continue
 			}
 		}
-		return x.handshake(x.st.bound.handshake(p))
+		h, err := bound.handshake(x.req.Context(), p)
+		if err != nil {
+			x.m.unpin()
+			return nil, &handshakeError{err}
+		}
+		resp, err := x.handshake(h)
+		h.close()
+		if !errors.Is(err, errDied) {
+			return resp, err
+		}
 	}
 	return nil, &handshakeError{errors.New("the proxy does not keep its connections authenticated")}
 }
@@ -72,14 +87,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			return nil, err
 		}
 		if resp.StatusCode != http.StatusProxyAuthRequired {
-			if !probe {
-				return resp, nil // authenticated, or it was not needed
-			}
-			if !x.m.keep(resp) {
-				x.m.unpin()
-				return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
-			}
-			return x.m.sendPinned(nil, false)
+			return x.consented(h, resp, probe)
 		}
 		d.read(resp, x.m.hangUp)
 		offers := x.offers()
@@ -88,6 +96,11 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			return nil, &handshakeError{errors.New("the proxy answers the handshake with something else")}
 		}
 		if token = offers[0].Token68; token == "" {
+			if !last && name == "Negotiate" {
+				// No credentials were sent: it takes Kerberos alone.
+				x.m.unpin()
+				return nil, &handshakeError{errors.New("no Kerberos ticket, and the proxy does not take NTLM inside Negotiate")}
+			}
 			return resp, nil
 		}
 		if !x.m.keep(resp) {
@@ -95,6 +108,29 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			return nil, &handshakeError{errors.New("the proxy closes the connection between the legs of the handshake")}
 		}
 	}
+}
+
+// consented takes in the reply that ends a handshake: the proxy is content, or
+// does not ask for anything.
+func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*http.Response, error) {
+	if fields := resp.Header["Proxy-Authenticate"]; len(fields) > 0 {
+		var last denial
+		last.challenges, _ = ParseChallenges(fields)
+		if offers := last.of(x.st.scheme.Name()); len(offers) > 0 {
+			if err := h.done(offers[0].Token68); err != nil {
+				x.m.unpin()
+				return nil, err
+			}
+		}
+	}
+	if !probe {
+		return resp, nil
+	}
+	if !x.m.keep(resp) {
+		x.m.unpin()
+		return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
+	}
+	return x.m.sendPinned(nil, false)
 }
 
 // skip goes on after a scheme has failed, if only for this request: the proxy is
@@ -133,14 +169,14 @@ func (r *route) checkIdentity(ctx context.Context) {
 	if st == nil || st.bound == nil || r.t.source == nil {
 		return
 	}
-	cred, from, err := r.credentials(ctx, st.scheme.Name(), st.realm)
+	cred, from, err := r.credentials(ctx, st.scheme, st.realm)
 	if err != nil || cred == st.cred {
 		return
 	}
 	r.leave(st)
 	r.tunnel.CloseIdleConnections()
 	if this, _ := r.rejected(st.scheme.Name(), cred); !this {
-		if next, err := r.standFor(st.scheme, nil, cred, from); err == nil {
+		if next, err := r.standFor(ctx, st.scheme, nil, cred, from); err == nil {
 			r.prepare(next)
 		}
 	}

@@ -1,12 +1,15 @@
 package proxyauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // maxTrials is how many schemes the same credentials are tried with before
@@ -48,7 +51,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			continue
 		}
 		realm := offers[0].Param("realm")
-		cred, source, err := r.credentials(req.Context(), name, realm)
+		cred, source, err := r.credentials(req.Context(), scheme, realm)
 		if err != nil {
 			if errors.Is(err, ErrNoCredentials) {
 				deny(ErrNoCredentials, "")
@@ -66,12 +69,24 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			deny(ErrRejected, "%s: not tried, since the same credentials were rejected %d times", name, schemes)
 			continue
 		}
-		st, err := r.standFor(scheme, offers, cred, source)
-		if err != nil {
+		r.noteOffers(d)
+		st, err := r.standFor(req.Context(), scheme, offers, cred, source)
+		var refused *negotiate.Error
+		switch {
+		case err == nil:
+			return st, nil
+		case errors.Is(err, ErrNoCredentials):
+			deny(ErrNoCredentials, "")
+		case errors.As(err, &refused) && refused.Rejected:
+			r.reject(&standing{scheme: scheme, cred: cred}, realm)
+			deny(ErrRejected, "%s: %v", name, err)
+		case cred.empty():
+			cause = err
+			deny(ErrNoCredentials, "%s: %v", name, err)
+		default:
+			cause = err
 			deny(ErrNoUsableScheme, "%s: %v", name, err)
-			continue
 		}
-		return st, nil
 	}
 	for _, name := range d.names() {
 		if !slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
@@ -100,8 +115,8 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 }
 
 // standFor returns how to send requests by a scheme with credentials.
-func (r *route) standFor(scheme Scheme, offers []Challenge, cred Credentials, source string) (*standing, error) {
-	a, err := scheme.accept(offers, cred)
+func (r *route) standFor(ctx context.Context, scheme Scheme, offers []Challenge, cred Credentials, source string) (*standing, error) {
+	a, err := scheme.accept(ctx, r, offers, cred)
 	if err != nil {
 		return nil, err
 	}

@@ -69,11 +69,12 @@ func (s *userPassword) ProxyCredentials(context.Context, CredentialRequest) (Cre
 }
 
 // credentials asks the sources in their order: the Transport's own and then the
-// proxy URL's userinfo; without an own source the environment comes last. from
-// names the source for errors.
-func (r *route) credentials(ctx context.Context, scheme, realm string) (c Credentials, from string, err error) {
+// proxy URL's userinfo; without an own source the environment comes last. The
+// zero Credentials are for a scheme that needs none. from names the source for
+// errors.
+func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c Credentials, from string, err error) {
 	if r.t.source != nil {
-		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{Proxy: r.proxyURL(), Scheme: scheme, Realm: realm})
+		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{Proxy: r.proxyURL(), Scheme: scheme.Name(), Realm: realm})
 		if err != nil && !errors.Is(err, ErrNoCredentials) {
 			return Credentials{}, "", err
 		}
@@ -90,5 +91,12 @@ func (r *route) credentials(ctx context.Context, scheme, realm string) (c Creden
 			return c, "PROXY_USER and PROXY_PASS", nil
 		}
 	}
+	if _, ok := scheme.(ambient); ok {
+		return Credentials{}, "the environment (ticket cache, keytab, logged-in user)", nil
+	}
 	return Credentials{}, "", ErrNoCredentials
 }
+
+// ambient marks a scheme that may do without credentials: it knows the user by
+// other means.
+type ambient interface{ ambient() }

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -40,7 +41,7 @@ type digestScheme struct{ DigestOptions }
 
 func (digestScheme) Name() string { return "Digest" }
 
-func (s digestScheme) accept(offers []Challenge, c Credentials) (answerer, error) {
+func (s digestScheme) accept(_ context.Context, _ *route, offers []Challenge, c Credentials) (answerer, error) {
 	d, err := s.answer(offers, c, new(nonces))
 	if err != nil {
 		return answerer{}, err

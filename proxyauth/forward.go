@@ -196,7 +196,7 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 		body.Close() // net/http does not if the connection was dead
 	}
 	f.unpin()
-	if reused && authorization == nil && f.req.Context().Err() == nil && conn.wire.read.Load() == read && f.repeatable(nothing) {
+	if reused && f.req.Context().Err() == nil && conn.wire.read.Load() == read && f.repeatable(nothing) {
 		return nil, errDied
 	}
 	return nil, err

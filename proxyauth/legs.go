@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // A message is a request on its way to the proxy, which may take several legs.
@@ -129,6 +130,8 @@ func (x *exchange) failed(err error) error {
 	case errors.As(err, &failure):
 		x.skip(failure)
 		return nil
+	case errors.Is(err, negotiate.ErrServer):
+		return x.unanswerable(err)
 	}
 	return err
 }
@@ -255,10 +258,10 @@ func (r *route) unknown(req *http.Request) *standing {
 	}
 	if len(r.t.schemes) == 1 {
 		scheme := r.t.schemes[0]
-		cred, from, err := r.credentials(req.Context(), scheme.Name(), "")
+		cred, from, err := r.credentials(req.Context(), scheme, "")
 		if err == nil && r.forbidden(scheme.Name()) == "" {
 			if this, _ := r.rejected(scheme.Name(), cred); !this {
-				if st, err := r.standFor(scheme, nil, cred, from); err == nil {
+				if st, err := r.standFor(req.Context(), scheme, nil, cred, from); err == nil {
 					return st
 				}
 			}
@@ -344,7 +347,7 @@ func (x *exchange) unanswerable(err error) *AuthError {
 	switch {
 	case errors.Is(err, digest.ErrBodyNeeded):
 		e.remedy = "set Request.GetBody"
-	case errors.Is(err, digest.ErrServer):
+	case errors.Is(err, digest.ErrServer), errors.Is(err, negotiate.ErrServer):
 		e.remedy = "something else than the proxy may be answering: check its address, and who is on the way to it"
 	}
 	return e

@@ -1,11 +1,13 @@
 package proxyauth
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
 )
@@ -22,7 +24,16 @@ type ntlmScheme struct{}
 
 func (ntlmScheme) Name() string { return "NTLM" }
 
-func (ntlmScheme) accept(_ []Challenge, c Credentials) (answerer, error) {
+// ambient marks a scheme that may do without credentials of the source.
+func (ntlmScheme) ambient() {}
+
+func (ntlmScheme) accept(_ context.Context, r *route, _ []Challenge, c Credentials) (answerer, error) {
+	if c.empty() {
+		if bound := loggedInUser("NTLM", "HTTP/"+r.url.Hostname()); bound != nil {
+			return answerer{bound: bound}, nil
+		}
+		return answerer{}, ErrNoCredentials
+	}
 	if c.Username == "" {
 		return answerer{}, errors.New("no user name")
 	}
@@ -31,23 +42,31 @@ func (ntlmScheme) accept(_ []Challenge, c Credentials) (answerer, error) {
 
 type ntlmAuth Credentials
 
-func (a ntlmAuth) handshake(p peer) handshake {
+func (a ntlmAuth) handshake(_ context.Context, p peer) (handshake, error) {
 	return ntlmHandshake{ntlm.New(a.Username, a.Password, ntlm.Options{
 		TargetName:     "HTTP/" + p.host,
 		ChannelBinding: endPointBinding(p.tls),
-	})}
+	})}, nil
 }
+
+func (ntlmAuth) again(*http.Request) bool { return false }
+
+func (ntlmAuth) learned(bool) {}
 
 type ntlmHandshake struct{ h *ntlm.Handshake }
 
 func (n ntlmHandshake) next(token68 string) (string, bool, error) {
 	message, err := base64.StdEncoding.DecodeString(token68)
 	if err != nil {
-		return "", false, errors.New("the proxy's token is not base64")
+		return "", false, errNotBase64
 	}
 	reply, err := n.h.Next(message)
 	return base64.StdEncoding.EncodeToString(reply), token68 != "", err
 }
+
+func (ntlmHandshake) done(string) error { return nil }
+
+func (ntlmHandshake) close() {}
 
 // endPointBinding returns the channel binding tls-server-end-point (RFC 5929
 // §4): a hash of the proxy's certificate, by the hash of its signature, or

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/net/proxy"
+
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // A routeKey is all that tells one route from another: the proxy, and the
@@ -48,6 +50,9 @@ type route struct {
 	learner    *lead       // the request that is finding out; nil: none
 	rejections []rejection // credentials that the proxy refused
 	proved     bool        // a scheme stronger than Basic has succeeded
+	ntlmToo    bool        // the proxy offers NTLM by its own name
+	kerberos   *negotiate.Client
+	kerberosOf Credentials
 }
 
 // maxRoutes bounds the routes of a Transport. Proxy services that take a

@@ -1,14 +1,16 @@
 package proxyauth
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
 )
 
-// A Scheme is a way to authenticate to a proxy: [Basic], [Digest] or [NTLM]. Its
-// methods are for this package alone.
+// A Scheme is a way to authenticate to a proxy: [Basic], [Digest], [NTLM] or
+// [Negotiate]. Its methods are for this package alone.
 type Scheme interface {
 	// Name is the auth-scheme as the standards write it: "Basic", "Digest", …
 	Name() string
@@ -16,12 +18,12 @@ type Scheme interface {
 	// accept prepares to answer the best of offers, which are all of this
 	// scheme, with credentials. No offers at all means that there was no
 	// challenge yet; a scheme that needs one returns an error.
-	accept(offers []Challenge, c Credentials) (answerer, error)
+	accept(ctx context.Context, r *route, offers []Challenge, c Credentials) (answerer, error)
 }
 
 // DefaultSchemes returns the schemes in their order of preference when
-// Transport.Schemes is nil: NTLM, Digest, Basic.
-func DefaultSchemes() []Scheme { return []Scheme{NTLM(), Digest(), Basic()} }
+// Transport.Schemes is nil: Negotiate, NTLM, Digest, Basic.
+func DefaultSchemes() []Scheme { return []Scheme{Negotiate(), NTLM(), Digest(), Basic()} }
 
 // Authentication has two natures, of which a scheme has one. Neither is set
 // where requests go without credentials.
@@ -33,8 +35,13 @@ type answerer struct {
 // A connectionAuth is the connection-bound nature: the legs of a handshake run
 // on one connection, which then stays authenticated and costs nothing more.
 type connectionAuth interface {
-	// handshake begins with a new connection to p.
-	handshake(p peer) handshake
+	// handshake begins on a connection to p.
+	handshake(ctx context.Context, p peer) (handshake, error)
+
+	// again reports whether an authenticated connection needs another
+	// handshake for req; learned says whether one without was let pass.
+	again(req *http.Request) bool
+	learned(remembered bool)
 }
 
 // A peer is the proxy at the other end of a connection.
@@ -48,7 +55,16 @@ type handshake interface {
 	// next returns the token that follows on the proxy's; at the beginning
 	// that is "". last says that the proxy can let the request pass then.
 	next(token68 string) (reply string, last bool, err error)
+
+	// done checks the proxy's last token, which came with its consent; "" is
+	// none.
+	done(token68 string) error
+
+	// close ends the handshake.
+	close()
 }
+
+var errNotBase64 = errors.New("the proxy's token is not base64")
 
 // A requestAuth is the request-bound nature: it computes a header for each
 // request, on any connection of its route, and is used by many at once.

@@ -120,19 +120,19 @@ func TestCredentialsPrintRedacted(t *testing.T) {
 // The error says what a tired engineer needs.
 func TestErrorTexts(t *testing.T) {
 	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{Challenges: []string{"Negotiate", "Digest realm"}}})
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{Challenges: []string{"X-Other", "Digest realm"}}})
 	for name, test := range map[string]struct {
 		change func(*proxyauth.Transport)
 		want   []string
 	}{
 		"no credentials": {func(tr *proxyauth.Transport) { tr.Credentials = nil },
-			[]string{"no credentials", "offered: Negotiate, Digest, Basic", `realm "proxy test"`, "PROXY_USER", "Transport.Credentials"}},
+			[]string{"no credentials", "offered: X-Other, Digest, Basic", `realm "proxy test"`, "PROXY_USER", "Transport.Credentials"}},
 		"empty source": {func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("", "") },
 			[]string{"Transport.Credentials has none"}},
 		"rejected": {func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "wrong") },
 			[]string{"rejected the credentials", "tried: Digest, Basic", "check user name and password in Transport.Credentials", "15m"}},
 		"no scheme": {func(tr *proxyauth.Transport) { tr.Schemes = []proxyauth.Scheme{} },
-			[]string{"Negotiate: not among Transport.Schemes", "Basic: not among"}},
+			[]string{"X-Other: not among Transport.Schemes", "Basic: not among"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTransport(t, p, o)

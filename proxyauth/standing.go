@@ -36,7 +36,7 @@ func (st *standing) with(auth requestAuth, proven bool) *standing {
 
 // A rejection is credentials that the proxy refused.
 type rejection struct {
-	scheme string
+	scheme Scheme
 	realm  string
 	cred   Credentials
 	at     time.Time
@@ -169,7 +169,7 @@ func (r *route) reject(st *standing, realm string) {
 	if len(kept) >= maxRejections {
 		kept = append(kept[:0], kept[1:]...)
 	}
-	r.rejections = append(kept, rejection{st.scheme.Name(), realm, st.cred, now})
+	r.rejections = append(kept, rejection{st.scheme, realm, st.cred, now})
 	r.mu.Unlock()
 	r.leave(st)
 	st.retire()
@@ -187,7 +187,7 @@ func (r *route) rejected(scheme string, c Credentials) (this bool, schemes int) 
 	for _, old := range r.rejections {
 		if old.cred == c && time.Since(old.at) < r.t.rejectedFor {
 			schemes++
-			this = this || old.scheme == scheme
+			this = this || old.scheme.Name() == scheme
 		}
 	}
 	return this, schemes
@@ -199,7 +199,10 @@ func (r *route) mayTryAgain(ctx context.Context, st *standing) bool {
 	if time.Now().After(st.until) {
 		return true
 	}
-	type question struct{ scheme, realm string }
+	type question struct {
+		scheme Scheme
+		realm  string
+	}
 	asked := make(map[question]bool)
 	r.mu.Lock()
 	rejections := slices.Clone(r.rejections)
@@ -214,7 +217,7 @@ func (r *route) mayTryAgain(ctx context.Context, st *standing) bool {
 		if err != nil {
 			continue
 		}
-		if this, _ := r.rejected(old.scheme, c); !this {
+		if this, _ := r.rejected(old.scheme.Name(), c); !this {
 			return true
 		}
 	}

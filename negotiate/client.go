@@ -1,0 +1,222 @@
+package negotiate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/client"
+	"github.com/jcmturner/gokrb5/v8/config"
+	"github.com/jcmturner/gokrb5/v8/iana/nametype"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+// Options say where a Client has its credentials from. The zero value takes
+// them from the environment, as the MIT programs do: the ticket cache, else the
+// client keytab.
+type Options struct {
+	// ConfigPath is the krb5.conf. Empty: KRB5_CONFIG, else /etc/krb5.conf.
+	ConfigPath string
+
+	// CachePath is the ticket cache: "FILE:…", "DIR:…" or a plain path.
+	// Empty: KRB5CCNAME, else /tmp/krb5cc_ and the user's id.
+	CachePath string
+
+	// KeytabPath is the keytab of the client. Empty: KRB5_CLIENT_KTNAME.
+	KeytabPath string
+
+	// Principal is whose key of the keytab is used. Empty: its first.
+	Principal string
+
+	// Username and Password log in by password; the name is
+	// "alice@CORP.EXAMPLE", or "alice" in the default realm. With them a
+	// ticket cache counts only if it is alice's, and a keytab not at all.
+	Username, Password string
+}
+
+// A Client has service tickets for one user. It is safe for concurrent use,
+// keeps what it gets, and has nothing running in the background.
+type Client struct {
+	options Options
+
+	mu      sync.Mutex
+	tickets map[string]*Ticket
+	asking  map[string]*asking
+}
+
+// asking is a question to the KDC that others wait for as well.
+type asking struct {
+	done   chan struct{}
+	ticket *Ticket
+	err    error
+}
+
+// A Ticket is for one service, and good until it ends.
+type Ticket struct {
+	ticket messages.Ticket
+	key    types.EncryptionKey
+	realm  string // the client's
+	name   types.PrincipalName
+	end    time.Time
+
+	used atomic.Int64 // when an authenticator was last made, in microseconds
+}
+
+// now returns the time for an authenticator. No two are alike: a service takes
+// the second one for a replay (RFC 4120 §3.2.3).
+func (t *Ticket) now() time.Time {
+	for {
+		last, now := t.used.Load(), time.Now().UnixMicro()
+		now = max(now, last+1)
+		if t.used.CompareAndSwap(last, now) {
+			return time.UnixMicro(now).UTC()
+		}
+	}
+}
+
+// renewBefore is how long before its end a ticket is not used any more.
+const renewBefore = time.Minute
+
+// NewClient returns a client. Nothing is read before the first [Client.Ticket].
+func NewClient(o Options) *Client {
+	return &Client{options: o, tickets: make(map[string]*Ticket), asking: make(map[string]*asking)}
+}
+
+// Ticket returns a ticket for the service with this SPN, such as
+// "HTTP/proxy.example". It is kept and renewed before it ends; a burst of calls
+// asks the KDC once. The errors name the cause and the remedy; ctx ends the
+// call, though not at once what gokrb5 does for it.
+func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
+	c.mu.Lock()
+	if t := c.tickets[spn]; t != nil && time.Until(t.end) > renewBefore {
+		c.mu.Unlock()
+		return t, nil
+	}
+	a := c.asking[spn]
+	if a == nil {
+		a = &asking{done: make(chan struct{})}
+		c.asking[spn] = a
+		go c.ask(spn, a)
+	}
+	c.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.ticket, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// ask ends by itself: gokrb5 gives each KDC five seconds.
+func (c *Client) ask(spn string, a *asking) {
+	a.ticket, a.err = c.obtain(spn)
+	if a.err != nil {
+		a.err = explain(a.err, spn)
+	}
+	c.mu.Lock()
+	if a.err == nil {
+		c.tickets[spn] = a.ticket
+	}
+	delete(c.asking, spn)
+	c.mu.Unlock()
+	close(a.done)
+}
+
+// obtain gets a service ticket from the cache, or with the TGT of the cache, of
+// the password or of the keytab.
+func (c *Client) obtain(spn string) (*Ticket, error) {
+	conf, err := loadConfig(c.options.ConfigPath)
+	if err != nil {
+		return nil, err
+	}
+	cache, cacheErr := loadCache(c.options.CachePath)
+	if cacheErr == nil && c.options.Username != "" && !strings.EqualFold(cache.user(), bareName(c.options.Username)) {
+		cacheErr = errors.New("the ticket cache is another user's")
+	}
+	if cacheErr == nil {
+		if t := cache.find(spn); t != nil {
+			return t, nil
+		}
+		if tgt := cache.find("krbtgt/" + cache.realm()); tgt != nil {
+			return exchange(newClient(tgt.name, tgt.realm, conf), tgt, spn, conf)
+		}
+		cacheErr = errors.New("the ticket cache has no valid ticket (kinit gets one)")
+	}
+	login, err := c.login(conf)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", cacheErr, err)
+	}
+	defer login.Destroy()
+	tgt, err := authenticate(login, conf)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(login, tgt, spn, conf)
+}
+
+// login returns a gokrb5 client for the password or the keytab.
+func (c *Client) login(conf *config.Config) (*client.Client, error) {
+	o := c.options
+	if o.Username != "" {
+		name, realm := splitPrincipal(o.Username, conf)
+		if realm == "" {
+			return nil, errors.New("no Kerberos realm: write the user name as user@REALM, or set default_realm in krb5.conf")
+		}
+		return client.NewWithPassword(name, realm, o.Password, conf, client.DisablePAFXFAST(true)), nil
+	}
+	kt, name, realm, err := loadKeytab(o.KeytabPath, o.Principal)
+	if err != nil {
+		return nil, err
+	}
+	return client.NewWithKeytab(name, realm, kt, conf, client.DisablePAFXFAST(true)), nil
+}
+
+func newClient(name types.PrincipalName, realm string, conf *config.Config) *client.Client {
+	return client.NewWithPassword(name.PrincipalNameString(), realm, "", conf, client.DisablePAFXFAST(true))
+}
+
+// authenticate gets a TGT by an AS exchange. gokrb5's Login would do more: it
+// starts a goroutine that renews.
+func authenticate(cl *client.Client, conf *config.Config) (*Ticket, error) {
+	realm := cl.Credentials.Domain()
+	req, err := messages.NewASReqForTGT(realm, conf, cl.Credentials.CName())
+	if err != nil {
+		return nil, err
+	}
+	rep, err := cl.ASExchange(realm, req, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Ticket{ticket: rep.Ticket, key: rep.DecryptedEncPart.Key, realm: realm, name: cl.Credentials.CName(), end: rep.DecryptedEncPart.EndTime}, nil
+}
+
+// exchange gets a service ticket by a TGS exchange, by way of the service's
+// realm where krb5.conf names another.
+func exchange(cl *client.Client, tgt *Ticket, spn string, conf *config.Config) (*Ticket, error) {
+	defer cl.Destroy() // what a referral may have started
+	service := types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, spn)
+	_, host, _ := strings.Cut(spn, "/")
+	realm := tgt.realm
+	if theirs := conf.ResolveRealm(host); theirs != "" && theirs != realm {
+		var err error
+		krbtgt := types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{"krbtgt", theirs}}
+		if tgt, err = ask(cl, krbtgt, realm, tgt); err != nil {
+			return nil, err
+		}
+		realm = theirs
+	}
+	return ask(cl, service, realm, tgt)
+}
+
+func ask(cl *client.Client, service types.PrincipalName, realm string, tgt *Ticket) (*Ticket, error) {
+	_, rep, err := cl.TGSREQGenerateAndExchange(service, realm, tgt.ticket, tgt.key, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Ticket{ticket: rep.Ticket, key: rep.DecryptedEncPart.Key, realm: tgt.realm, name: tgt.name, end: rep.DecryptedEncPart.EndTime}, nil
+}

@@ -1,0 +1,222 @@
+package negotiate
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/config"
+	"github.com/jcmturner/gokrb5/v8/credentials"
+	"github.com/jcmturner/gokrb5/v8/keytab"
+)
+
+// loadConfig reads krb5.conf. Without one, KDCs are looked up in the DNS.
+func loadConfig(path string) (*config.Config, error) {
+	named := path != ""
+	if path == "" {
+		path, named = os.LookupEnv("KRB5_CONFIG")
+	}
+	if path == "" {
+		path = "/etc/krb5.conf"
+	}
+	path, _, _ = strings.Cut(path, ":") // KRB5_CONFIG may be a list
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) && !named {
+		conf := config.New()
+		conf.LibDefaults.DNSLookupKDC = true
+		return conf, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("krb5.conf: %w", err)
+	}
+	conf, err := config.NewFromString(string(text))
+	if err != nil && !errors.As(err, new(config.UnsupportedDirective)) {
+		return nil, fmt.Errorf("krb5.conf: %w", err)
+	}
+	return conf, nil
+}
+
+// A cache is a ticket cache that was read.
+type cache struct{ *credentials.CCache }
+
+func (c cache) user() string  { return c.DefaultPrincipal.PrincipalName.PrincipalNameString() }
+func (c cache) realm() string { return c.DefaultPrincipal.Realm }
+
+// find returns a ticket for a service that is good for a while, or nil.
+func (c cache) find(service string) *Ticket {
+	for _, cred := range c.Credentials {
+		now := time.Now()
+		if cred.Server.PrincipalName.PrincipalNameString() != service || cred.StartTime.After(now) || cred.EndTime.Sub(now) < renewBefore {
+			continue
+		}
+		t := &Ticket{key: cred.Key, realm: cred.Client.Realm, name: cred.Client.PrincipalName, end: cred.EndTime}
+		if t.ticket.Unmarshal(cred.Ticket) == nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// loadCache reads the ticket cache.
+func loadCache(name string) (c cache, err error) {
+	if name == "" {
+		name = os.Getenv("KRB5CCNAME")
+	}
+	if name == "" {
+		name = fmt.Sprintf("/tmp/krb5cc_%d", os.Getuid())
+	}
+	path := name
+	if kind, rest, ok := strings.Cut(name, ":"); ok && kind == strings.ToUpper(kind) && len(kind) > 1 {
+		switch kind {
+		case "FILE":
+			path = rest
+		case "DIR":
+			if path, err = primary(rest); err != nil {
+				return c, err
+			}
+		default:
+			return c, fmt.Errorf("ticket caches of type %s cannot be read: use FILE or DIR", kind)
+		}
+	}
+	// gokrb5 takes a well-formed file for granted.
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("the ticket cache %s is malformed", path)
+		}
+	}()
+	loaded, err := credentials.LoadCCache(path)
+	if err != nil {
+		return c, fmt.Errorf("ticket cache: %w", err)
+	}
+	return cache{loaded}, nil
+}
+
+// primary returns the file of a DIR: collection that is in use; "DIR::" names
+// one directly.
+func primary(dir string) (string, error) {
+	if file, ok := strings.CutPrefix(dir, ":"); ok {
+		return file, nil
+	}
+	name, err := os.ReadFile(filepath.Join(dir, "primary"))
+	if errors.Is(err, os.ErrNotExist) {
+		return filepath.Join(dir, "tkt"), nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("ticket cache: %w", err)
+	}
+	return filepath.Join(dir, filepath.Base(strings.TrimSpace(string(name)))), nil
+}
+
+// loadKeytab reads the client keytab, and finds out whose it is.
+func loadKeytab(path, principal string) (kt *keytab.Keytab, name, realm string, err error) {
+	if path == "" {
+		path = os.Getenv("KRB5_CLIENT_KTNAME")
+	}
+	if path == "" {
+		return nil, "", "", errors.New("no keytab (KRB5_CLIENT_KTNAME), no user name and password")
+	}
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("the keytab %s is malformed", path)
+		}
+	}()
+	kt, err = keytab.Load(strings.TrimPrefix(path, "FILE:"))
+	if err != nil {
+		return nil, "", "", fmt.Errorf("keytab: %w", err)
+	}
+	if principal != "" {
+		name, realm, _ = cutLast(principal, "@")
+		return kt, name, realm, nil
+	}
+	if len(kt.Entries) == 0 {
+		return nil, "", "", fmt.Errorf("the keytab %s is empty", path)
+	}
+	p := kt.Entries[0].Principal
+	return kt, strings.Join(p.Components, "/"), p.Realm, nil
+}
+
+// splitPrincipal reads a user name: "user@REALM", `DOMAIN\user` or "user", the
+// latter two in the default realm.
+func splitPrincipal(username string, conf *config.Config) (name, realm string) {
+	if name, realm, ok := cutLast(username, "@"); ok {
+		return name, strings.ToUpper(realm)
+	}
+	return bareName(username), conf.LibDefaults.DefaultRealm
+}
+
+// bareName returns a user name without realm or domain.
+func bareName(username string) string {
+	if name, _, ok := cutLast(username, "@"); ok {
+		return name
+	}
+	if _, name, ok := strings.Cut(username, `\`); ok {
+		return name
+	}
+	return username
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// An Error tells why there is no ticket, and what to do.
+type Error struct {
+	SPN    string
+	Cause  string // in a few words
+	Remedy string
+
+	// Rejected: the KDC refused the password or the key.
+	Rejected bool
+
+	err error
+}
+
+// Error is the cause, the remedy and what gokrb5 says.
+func (e *Error) Error() string {
+	return fmt.Sprintf("negotiate: no ticket for %s: %s: %s (%v)", e.SPN, e.Cause, e.Remedy, e.err)
+}
+
+// Unwrap returns gokrb5's error.
+func (e *Error) Unwrap() error { return e.err }
+
+// causes of an error, by what gokrb5's text says of it.
+var causes = []struct {
+	text, cause, remedy string
+	rejected            bool
+}{
+	{"KDC_ERR_S_PRINCIPAL_UNKNOWN", "the KDC does not know this service", "check the host name in the proxy's URL, which is the SPN's, or have the SPN registered", false},
+	{"KDC_ERR_C_PRINCIPAL_UNKNOWN", "the KDC does not know this user", "check user name and realm", true},
+	{"KDC_ERR_PREAUTH_FAILED", "wrong password or key", "check the password, or export the keytab anew", true},
+	{"KDC_ERR_KEY_EXPIRED", "the password has expired", "change it", true},
+	{"KDC_ERR_CLIENT_REVOKED", "the account is disabled or locked", "ask its administrators", true},
+	{"KRB_AP_ERR_SKEW", "the clocks differ too much", "set this machine's clock (NTP)", false},
+	{"KRB_AP_ERR_TKT_EXPIRED", "the ticket has expired", "kinit gets a new one", false},
+	{"KDC_ERR_ETYPE_NOSUPP", "no common encryption type", "compare the enctypes of krb5.conf, account and keytab", false},
+	{"client password/keytab incorrect", "wrong password or key", "check the password, or export the keytab anew", true},
+	{"matching key not found in keytab", "the keytab has no key of this kind for the user", "export it anew with the encryption types that the KDC uses", false},
+	{"no KDC SRV records", "no KDC is known for the realm", "name it in krb5.conf", false},
+	{"no KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
+	{"does not have any defined KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
+	{"communicat", "the KDC cannot be reached", "check krb5.conf and the network", false},
+	{"error sending to", "the KDC cannot be reached", "check krb5.conf and the network", false},
+	{"ticket cache", "no ticket", "kinit, a keytab (KRB5_CLIENT_KTNAME), or user name and password", false},
+	{"keytab", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
+	{"realm", "no realm", "write the user name as user@REALM, or set default_realm in krb5.conf", false},
+}
+
+func explain(err error, spn string) error {
+	e := &Error{SPN: spn, Cause: "Kerberos failed", Remedy: "see krb5.conf", err: err}
+	for _, c := range causes {
+		if strings.Contains(err.Error(), c.text) {
+			e.Cause, e.Remedy, e.Rejected = c.cause, c.remedy, c.rejected
+			break
+		}
+	}
+	return e
+}

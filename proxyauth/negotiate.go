@@ -1,0 +1,177 @@
+package proxyauth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/ntlm"
+)
+
+// NegotiateOptions say where the Negotiate scheme has its tickets from. The
+// zero value takes them from the environment, as the MIT programs do.
+type NegotiateOptions struct {
+	// ConfigPath is the krb5.conf. Empty: KRB5_CONFIG, else /etc/krb5.conf.
+	ConfigPath string
+
+	// CachePath is the ticket cache: "FILE:…", "DIR:…" or a plain path.
+	// Empty: KRB5CCNAME, else /tmp/krb5cc_ and the user's id.
+	CachePath string
+
+	// KeytabPath is the client keytab, and Principal whose key in it is used.
+	// Empty: KRB5_CLIENT_KTNAME, and its first entry.
+	KeytabPath, Principal string
+
+	// SPN is the proxy's service principal name. Empty: HTTP/ and the host of
+	// the proxy URL as it is written; the DNS has no say in it.
+	SPN string
+}
+
+// Negotiate returns the Negotiate scheme (RFC 4559): Kerberos with a ticket
+// that is there (ticket cache, keytab) or gotten by the password of
+// "user@REALM"; without one, NTLM inside SPNEGO for a user name and password,
+// where the proxy does not offer NTLM by that name too. On Windows without
+// credentials it is the logged-in user (SSPI).
+//
+// Credentials are not needed where there is a ticket. With credentials, a
+// ticket cache counts if it is that user's. More than one NegotiateOptions is
+// an error of the program and panics.
+func Negotiate(o ...NegotiateOptions) Scheme {
+	switch len(o) {
+	case 0:
+		return negotiateScheme{}
+	case 1:
+		return negotiateScheme{o[0]}
+	}
+	panic("proxyauth: Negotiate takes one NegotiateOptions")
+}
+
+type negotiateScheme struct{ NegotiateOptions }
+
+func (negotiateScheme) Name() string { return "Negotiate" }
+
+// ambient marks a scheme that may do without credentials of the source.
+func (negotiateScheme) ambient() {}
+
+func (s negotiateScheme) accept(ctx context.Context, r *route, offers []Challenge, c Credentials) (answerer, error) {
+	spn := s.SPN
+	if spn == "" {
+		spn = "HTTP/" + r.url.Hostname()
+	}
+	if c.empty() {
+		if bound := loggedInUser("Negotiate", spn); bound != nil {
+			return answerer{bound: bound}, nil
+		}
+	}
+	a := &negotiateAuth{client: r.tickets(s.NegotiateOptions, c), spn: spn, cred: c}
+	if _, err := a.client.Ticket(ctx, spn); err != nil {
+		var refused *negotiate.Error
+		if c.empty() || r.offersNTLM() || errors.As(err, &refused) && refused.Rejected {
+			return answerer{}, err
+		}
+		a.client = nil
+	}
+	return answerer{bound: a}, nil
+}
+
+// tickets returns the route's Kerberos client for credentials, with the tickets
+// that it has.
+func (r *route) tickets(o NegotiateOptions, c Credentials) *negotiate.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kerberos == nil || r.kerberosOf != c {
+		r.kerberosOf = c
+		r.kerberos = negotiate.NewClient(negotiate.Options{
+			ConfigPath: o.ConfigPath, CachePath: o.CachePath, KeytabPath: o.KeytabPath, Principal: o.Principal,
+			Username: c.Username, Password: c.Password,
+		})
+	}
+	return r.kerberos
+}
+
+// noteOffers keeps what Negotiate has to know of the other offers.
+func (r *route) noteOffers(d *denial) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ntlmToo = len(d.of("NTLM")) > 0
+}
+
+func (r *route) offersNTLM() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ntlmToo
+}
+
+// A negotiateAuth makes a handshake for each connection, or for each request
+// where the proxy does not remember the connection.
+type negotiateAuth struct {
+	client *negotiate.Client // nil: NTLM inside SPNEGO
+	spn    string
+	cred   Credentials
+	memory atomic.Int32 // of the proxy
+}
+
+// What is known of a proxy's memory for authenticated connections.
+const (
+	unknownMemory int32 = iota
+	remembers
+	forgets
+)
+
+// again asks for another token on an authenticated connection: if the proxy
+// forgets, and while that is not known for a body that would be lost by a 407.
+func (a *negotiateAuth) again(req *http.Request) bool {
+	switch a.memory.Load() {
+	case remembers:
+		return false
+	case forgets:
+		return true
+	}
+	return hasBody(req) && req.GetBody == nil
+}
+
+func (a *negotiateAuth) learned(remembered bool) {
+	if remembered {
+		a.memory.CompareAndSwap(unknownMemory, remembers)
+	} else {
+		a.memory.Store(forgets)
+	}
+}
+
+func (a *negotiateAuth) handshake(ctx context.Context, p peer) (handshake, error) {
+	binding := endPointBinding(p.tls)
+	if a.client == nil {
+		return &negotiateHandshake{negotiate.NTLM(ntlm.New(a.cred.Username, a.cred.Password, ntlm.Options{
+			TargetName: a.spn, ChannelBinding: binding, Sign: true,
+		}))}, nil
+	}
+	ticket, err := a.client.Ticket(ctx, a.spn)
+	if err != nil {
+		return nil, err
+	}
+	return &negotiateHandshake{negotiate.Kerberos(ticket, binding)}, nil
+}
+
+type negotiateHandshake struct{ h *negotiate.Handshake }
+
+func (n *negotiateHandshake) next(token68 string) (string, bool, error) {
+	token, err := base64.StdEncoding.DecodeString(token68)
+	if err != nil {
+		return "", false, errNotBase64
+	}
+	reply, last, err := n.h.Next(token)
+	return base64.StdEncoding.EncodeToString(reply), last, err
+}
+
+func (n *negotiateHandshake) done(token68 string) error {
+	token, err := base64.StdEncoding.DecodeString(token68)
+	if err != nil {
+		return errNotBase64
+	}
+	return n.h.Done(token)
+}
+
+func (*negotiateHandshake) close() {}

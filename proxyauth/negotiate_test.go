@@ -1,0 +1,253 @@
+package proxyauth_test
+
+import (
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+// withTicket returns Negotiate with a ticket of alice for p.
+func withTicket(t testing.TB, p *proxytest.Proxy) proxyauth.NegotiateOptions {
+	dir := t.TempDir()
+	o := proxyauth.NegotiateOptions{CachePath: filepath.Join(dir, "cc"), ConfigPath: filepath.Join(dir, "krb5.conf")}
+	require.NoError(t, p.WriteTicketCache(o.CachePath, "alice", time.Hour))
+	require.NoError(t, p.WriteKerberosConfig(o.ConfigPath))
+	return o
+}
+
+// newKerberosTransport goes through p with a ticket and without credentials.
+func newKerberosTransport(t testing.TB, p *proxytest.Proxy, o *origin) *proxyauth.Transport {
+	tr := newTransport(t, p, o)
+	tr.Credentials = nil
+	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(withTicket(t, p)), proxyauth.NTLM(), proxyauth.Digest(), proxyauth.Basic()}
+	return tr
+}
+
+// negotiated returns how many tokens p got, and how many 407s it sent.
+func negotiated(p *proxytest.Proxy) (tokens, denials int) {
+	for _, leg := range p.Transcript() {
+		if strings.HasPrefix(leg.Header.Get("Proxy-Authorization"), "Negotiate ") {
+			tokens++
+		}
+		if leg.Status == 407 {
+			denials++
+		}
+	}
+	return tokens, denials
+}
+
+// Once Negotiate is known there is no 407: a token in the first request of a new
+// connection, and one for each connection or for each request.
+func TestNegotiateTrips(t *testing.T) {
+	for name, auth := range map[string]proxytest.Negotiate{
+		"remembers":        {RequireMutual: true, FinalToken: true},
+		"without AP-REP":   {},
+		"for each request": {PerRequest: true, FinalToken: true},
+	} {
+		for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
+			o := newOrigin(t)
+			for way, url := range o.ways() {
+				p := start(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				t.Cleanup(p.Close)
+				t.Run(name+"/"+p.URL.Scheme+"/"+way, func(t *testing.T) {
+					tr := newKerberosTransport(t, p, o)
+					for range 5 {
+						requireOK(t, tr, url)
+					}
+					tr.CloseIdleConnections()
+					requireOK(t, tr, url)
+					tokens, denials := negotiated(p)
+					wantTokens, wantDenials := 2, 1
+					if auth.PerRequest && way == "forward" {
+						// The second request finds out that the proxy forgets.
+						wantTokens, wantDenials = 6, 2
+					}
+					require.Equal(t, wantTokens, tokens)
+					require.Equal(t, wantDenials, denials)
+					require.Empty(t, o.proxyFields())
+				})
+			}
+		}
+	}
+}
+
+func TestNegotiateConcurrently(t *testing.T) {
+	o := newOrigin(t)
+	for _, perRequest := range []bool{false, true} {
+		for way, url := range o.ways() {
+			t.Run(way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{PerRequest: perRequest}}, Users: alice})
+				tr := newKerberosTransport(t, p, o)
+				tr.Base.ForceAttemptHTTP2 = false
+				concurrently(t, 50, 500, tr, url)
+				_, denials := negotiated(p)
+				t.Logf("%+v", p.Counts())
+				if perRequest && way == "forward" {
+					require.LessOrEqual(t, denials, 51) // those under way when it was found out
+				} else {
+					require.Equal(t, 1, denials)
+				}
+				require.Zero(t, p.Refused("alice"))
+			})
+		}
+	}
+}
+
+// Channel binding and mutual authentication, verified by the proxy, and refused
+// when wrong.
+func TestNegotiateBinding(t *testing.T) {
+	o := newOrigin(t)
+	p := proxytest.NewTLS(proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{RequireChannelBinding: true, RequireMutual: true, FinalToken: true}}, Users: alice})
+	t.Cleanup(p.Close)
+	for _, url := range o.ways() {
+		requireOK(t, newKerberosTransport(t, p, o), url)
+
+		tr := newKerberosTransport(t, p, o)
+		addr, cert := relayTLS(t, p)
+		tr.Base.TLSClientConfig.RootCAs.AddCert(cert)
+		tr.Base.DialContext = dialOnly(addr)
+		_, _, err := fetch(tr, url)
+		require.Error(t, err)
+	}
+
+	impostor := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{FinalToken: true, BadFinalToken: true}}, Users: alice})
+	for _, url := range o.ways() {
+		_, _, err := fetch(newKerberosTransport(t, impostor, o), url)
+		require.ErrorIs(t, err, negotiate.ErrServer)
+	}
+}
+
+// A proxy that offers all four: Kerberos with a ticket; without one the user
+// name and password go by NTLM.
+func TestNegotiateChoice(t *testing.T) {
+	o := newOrigin(t)
+	all := []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}, proxytest.Negotiate{}}
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: all, Users: alice})
+			requireOK(t, newKerberosTransport(t, p, o), url)
+			require.NotContains(t, sent(p), "NTLM")
+			require.Contains(t, sent(p), "Negotiate")
+
+			p.Reset()
+			tr := newTransport(t, p, o)
+			requireOK(t, tr, url)
+			require.Equal(t, []string{"NTLM", "NTLM"}, sent(p))
+
+			// Credentials of another user than the ticket's.
+			p.SetUser("bob", "b")
+			p.Reset()
+			tr = newKerberosTransport(t, p, o)
+			tr.Credentials = proxyauth.UserPassword("bob", "b")
+			requireOK(t, tr, url)
+			require.Equal(t, []string{"NTLM", "NTLM"}, sent(p))
+
+			// An expired ticket and no credentials: the error says so.
+			options := withTicket(t, p)
+			require.NoError(t, p.WriteTicketCache(options.CachePath, "alice", -time.Hour))
+			tr = newTransport(t, p, o)
+			tr.Credentials = nil
+			tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(options)}
+			_, _, err := fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+			require.ErrorContains(t, err, "kinit")
+		})
+	}
+}
+
+// NTLM inside SPNEGO where there is no ticket, and raw under the name Negotiate.
+func TestNegotiateNTLM(t *testing.T) {
+	o := newOrigin(t)
+	for name, auth := range map[string]proxytest.Negotiate{
+		"SPNEGO":      {NTLM: &proxytest.NTLM{}},
+		"no Kerberos": {NTLM: &proxytest.NTLM{}, NoKerberos: true},
+		"raw":         {NTLM: &proxytest.NTLM{}, RawNTLM: true},
+	} {
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				tr := newTransport(t, p, o)
+				for range 3 {
+					requireOK(t, tr, url)
+				}
+				tokens, denials := negotiated(p)
+				require.Equal(t, 2, tokens)
+				require.Equal(t, 2, denials)
+
+				tr = newTransport(t, p, o)
+				tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+				p.Reset()
+				var wg sync.WaitGroup
+				for range 50 {
+					wg.Go(func() {
+						_, _, err := fetch(tr, url)
+						assert.ErrorIs(t, err, proxyauth.ErrRejected)
+					})
+				}
+				wg.Wait()
+				require.Equal(t, 1, p.Attempts("alice"))
+			})
+		}
+	}
+}
+
+// A proxy that takes Kerberos alone, and a user without a ticket: the next
+// scheme.
+func TestNegotiateFallsThrough(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}, proxytest.Basic{Realm: "r"}}, Users: alice})
+			requireOK(t, newTransport(t, p, o), url)
+			requested := sent(p)
+			require.Equal(t, "Basic", requested[len(requested)-1])
+
+			tr := newTransport(t, p, o)
+			tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate()}
+			_, _, err := fetch(tr, url)
+			require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+			require.ErrorContains(t, err, "Kerberos")
+		})
+	}
+}
+
+// A stream through a cold proxy, and through one that forgets.
+func TestNegotiateStream(t *testing.T) {
+	const size = 4 << 20
+	for _, auth := range []proxytest.Negotiate{{}, {PerRequest: true}} {
+		o := newOrigin(t)
+		var got atomic.Int64
+		o.drain = func(req *http.Request) {
+			n, _ := io.Copy(io.Discard, req.Body)
+			got.Add(n)
+		}
+		for way, url := range o.ways() {
+			t.Run(way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				tr := newKerberosTransport(t, p, o)
+				tr.Base.ExpectContinueTimeout = 10 * time.Second
+				got.Store(0)
+				before := len(o.requests)
+				for range 4 {
+					resp, err := post(t, tr, url, &countedBody{Reader: io.LimitReader(zeros{}, size)})
+					require.NoError(t, err)
+					require.Equal(t, 200, resp.StatusCode)
+				}
+				require.EqualValues(t, 4*size, got.Load())
+				require.Len(t, o.requests, before+4)
+			})
+		}
+	}
+}

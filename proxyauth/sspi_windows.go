@@ -1,0 +1,89 @@
+package proxyauth
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+
+	"github.com/alexbrainman/sspi"
+	"github.com/alexbrainman/sspi/negotiate"
+	"github.com/alexbrainman/sspi/ntlm"
+)
+
+// loggedInUser returns how to authenticate as the user whom Windows has logged
+// in (SSPI), by "Negotiate" or "NTLM".
+func loggedInUser(scheme, spn string) connectionAuth { return sspiAuth{scheme, spn} }
+
+type sspiAuth struct{ scheme, spn string }
+
+func (sspiAuth) again(*http.Request) bool { return false }
+
+func (sspiAuth) learned(bool) {}
+
+func (a sspiAuth) handshake(context.Context, peer) (handshake, error) {
+	h := &sspiHandshake{}
+	var err error
+	if a.scheme == "NTLM" {
+		var c *ntlm.ClientContext
+		if h.cred, err = ntlm.AcquireCurrentUserCredentials(); err != nil {
+			return nil, err
+		}
+		c, h.first, err = ntlm.NewClientContext(h.cred)
+		if err == nil {
+			h.update = func(token []byte) ([]byte, error) { return c.Update(token) }
+			h.release = func() { c.Release() }
+		}
+	} else {
+		var c *negotiate.ClientContext
+		if h.cred, err = negotiate.AcquireCurrentUserCredentials(); err != nil {
+			return nil, err
+		}
+		c, h.first, err = negotiate.NewClientContext(h.cred, a.spn)
+		if err == nil {
+			h.update = func(token []byte) ([]byte, error) {
+				_, reply, err := c.Update(token)
+				return reply, err
+			}
+			h.release = func() { c.Release() }
+		}
+	}
+	if err != nil {
+		h.cred.Release()
+		return nil, err
+	}
+	return h, nil
+}
+
+// A sspiHandshake is a security context of Windows, which has each token's
+// next. It is released with the handshake's last leg.
+type sspiHandshake struct {
+	cred    *sspi.Credentials
+	first   []byte
+	update  func(token []byte) ([]byte, error)
+	release func()
+}
+
+func (h *sspiHandshake) next(token68 string) (string, bool, error) {
+	if token68 == "" {
+		return base64.StdEncoding.EncodeToString(h.first), true, nil
+	}
+	token, err := base64.StdEncoding.DecodeString(token68)
+	if err != nil {
+		return "", false, errNotBase64
+	}
+	reply, err := h.update(token)
+	return base64.StdEncoding.EncodeToString(reply), true, err
+}
+
+func (h *sspiHandshake) done(token68 string) error {
+	if token68 == "" {
+		return nil
+	}
+	_, _, err := h.next(token68)
+	return err
+}
+
+func (h *sspiHandshake) close() {
+	h.release()
+	h.cred.Release()
+}
