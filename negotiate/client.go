@@ -33,9 +33,10 @@ type Options struct {
 	// Principal is whose key of the keytab is used. Empty: its first.
 	Principal string
 
-	// Username and Password log in by password; the name is
-	// "alice@CORP.EXAMPLE", or "alice" in the default realm. With them a
-	// ticket cache counts only if it is alice's, and a keytab not at all.
+	// Username and Password log in by password, if the name has a realm:
+	// "alice@CORP.EXAMPLE". With another form of name no KDC is asked, whose
+	// realm would be a guess. In any form a ticket cache counts only if it is
+	// alice's, and a keytab not at all.
 	Username, Password string
 }
 
@@ -163,11 +164,11 @@ func (c *Client) obtain(spn string) (*Ticket, error) {
 func (c *Client) login(conf *config.Config) (*client.Client, error) {
 	o := c.options
 	if o.Username != "" {
-		name, realm := splitPrincipal(o.Username, conf)
-		if realm == "" {
-			return nil, errors.New("no Kerberos realm: write the user name as user@REALM, or set default_realm in krb5.conf")
+		name, realm, ok := cutLast(o.Username, "@")
+		if !ok {
+			return nil, errors.New("no Kerberos realm in the user name")
 		}
-		return client.NewWithPassword(name, realm, o.Password, conf, client.DisablePAFXFAST(true)), nil
+		return client.NewWithPassword(name, strings.ToUpper(realm), o.Password, conf, client.DisablePAFXFAST(true)), nil
 	}
 	kt, name, realm, err := loadKeytab(o.KeytabPath, o.Principal)
 	if err != nil {

@@ -138,15 +138,6 @@ func loadKeytab(path, principal string) (kt *keytab.Keytab, name, realm string, 
 	return kt, strings.Join(p.Components, "/"), p.Realm, nil
 }
 
-// splitPrincipal reads a user name: "user@REALM", `DOMAIN\user` or "user", the
-// latter two in the default realm.
-func splitPrincipal(username string, conf *config.Config) (name, realm string) {
-	if name, realm, ok := cutLast(username, "@"); ok {
-		return name, strings.ToUpper(realm)
-	}
-	return bareName(username), conf.LibDefaults.DefaultRealm
-}
-
 // bareName returns a user name without realm or domain.
 func bareName(username string) string {
 	if name, _, ok := cutLast(username, "@"); ok {
@@ -205,9 +196,9 @@ var causes = []struct {
 	{"does not have any defined KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
 	{"communicat", "the KDC cannot be reached", "check krb5.conf and the network", false},
 	{"error sending to", "the KDC cannot be reached", "check krb5.conf and the network", false},
+	{"no Kerberos realm", "no ticket, and no realm to get one from", "kinit, or write the user name as user@REALM", false},
 	{"ticket cache", "no ticket", "kinit, a keytab (KRB5_CLIENT_KTNAME), or user name and password", false},
 	{"keytab", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
-	{"realm", "no realm", "write the user name as user@REALM, or set default_realm in krb5.conf", false},
 }
 
 func explain(err error, spn string) error {

@@ -100,6 +100,17 @@ func (l kerberosLogon) transport(t testing.TB, w squidWay, o *origin) *proxyauth
 	return tr
 }
 
+// warmLog returns what squid has logged about o, at least n lines, without the 407
+// of a cold route. The only scheme of a Transport may do without that one.
+func (w squidWay) warmLog(t *testing.T, o *origin, n int) []squidEntry {
+	t.Helper()
+	entries := w.log(t, o, n)
+	if len(entries) > 0 && entries[0] == w.entry(o, 407, "", "") {
+		entries = entries[1:]
+	}
+	return entries
+}
+
 // requireAsked requires that the KDC has given the tickets, with no more than
 // so many requests.
 func requireAsked(t *testing.T, k *kdc, before, want kdcCounts) {
@@ -140,11 +151,11 @@ func testKerberos(t *testing.T, site kerberosSite) {
 
 		user := site.logged(l.user)
 		first, later := w.entry(o, 200, user, "Negotiate"), w.entry(o, 200, user, "")
-		want := []squidEntry{w.entry(o, 407, "", ""), first, later, later, first}
+		want := []squidEntry{first, later, later, first}
 		if w.method == "CONNECT" {
-			want = []squidEntry{w.entry(o, 407, "", ""), first, first}
+			want = []squidEntry{first, first}
 		}
-		require.ElementsMatch(t, want, w.log(t, o, len(want)))
+		require.ElementsMatch(t, want, w.warmLog(t, o, len(want)))
 	}
 	for _, l := range site.k.logons(t) {
 		for _, w := range site.s.ways() {
@@ -238,11 +249,11 @@ func testKerberosLoad(t *testing.T, site kerberosSite) {
 				require.Len(t, o.received(), 500)
 				require.Empty(t, o.proxyFields())
 
-				counts := tally(w.log(t, o, 2))
+				counts := tally(w.warmLog(t, o, 1))
 				t.Logf("%v", counts)
 				handshakes := counts["200 Negotiate"]
 				require.LessOrEqual(t, handshakes, 50)
-				want := map[string]int{"407": 1, "200 Negotiate": handshakes}
+				want := map[string]int{"200 Negotiate": handshakes}
 				if w.method == "GET" {
 					want["200"] = 500 - handshakes
 				}
@@ -263,9 +274,9 @@ func testKerberosLoad(t *testing.T, site kerberosSite) {
 				require.NoError(t, postBig(tr, o, stream)) // cold
 				together(t, 20, func() error { return postBig(tr, o, stream) })
 				requireBig(t, o, 21)
-				counts := tally(w.log(t, o, 22))
+				counts := tally(w.warmLog(t, o, 21))
 				t.Logf("%v", counts)
-				require.Equal(t, 1, counts["407"])
+				require.Zero(t, counts["407"])
 				require.Zero(t, counts["407 Negotiate"])
 			})
 		}
@@ -285,8 +296,8 @@ func TestKerberosEnctypes(t *testing.T) {
 						tr := l.transport(t, w, o)
 						requireOK(t, tr, w.target(o))
 						tr.CloseIdleConnections()
-						want := []squidEntry{w.entry(o, 407, "", ""), w.entry(o, 200, site.logged(l.user), "Negotiate")}
-						require.Equal(t, want, w.log(t, o, len(want)))
+						want := []squidEntry{w.entry(o, 200, site.logged(l.user), "Negotiate")}
+						require.Equal(t, want, w.warmLog(t, o, len(want)))
 					})
 				}
 			}
@@ -374,11 +385,11 @@ func TestKerberosFailures(t *testing.T) {
 				require.Empty(t, o.received())
 				require.LessOrEqual(t, k.counts().since(before).Refused, c.refused)
 
-				want := []squidEntry{w.entry(o, 407, "", "")}
+				var want []squidEntry
 				if c.sent {
 					want = append(want, w.entry(o, 407, "", "Negotiate"))
 				}
-				require.Equal(t, want, w.log(t, o, len(want)))
+				require.Equal(t, want, w.warmLog(t, o, 1))
 			})
 		}
 		for _, w := range both.ways() {
@@ -485,13 +496,13 @@ func testSPNEGO(t *testing.T, site kerberosSite) {
 			require.Equal(t, before, site.k.counts())
 
 			const user = `LABNT\alice`
-			first, second := w.entry(o, 407, "", ""), w.entry(o, 407, "", "Negotiate")
-			third, later := w.entry(o, 200, user, "Negotiate"), w.entry(o, 200, user, "")
-			want := []squidEntry{first, second, third, later, later, second, third}
+			first, second := w.entry(o, 407, "", "Negotiate"), w.entry(o, 200, user, "Negotiate")
+			later := w.entry(o, 200, user, "")
+			want := []squidEntry{first, second, later, later, first, second}
 			if w.method == "CONNECT" {
-				want = []squidEntry{first, second, third, second, third}
+				want = []squidEntry{first, second, first, second}
 			}
-			require.ElementsMatch(t, want, w.log(t, o, len(want)))
+			require.ElementsMatch(t, want, w.warmLog(t, o, len(want)))
 		})
 
 		t.Run("SPNEGO load "+w.String(), func(t *testing.T) {
@@ -501,17 +512,17 @@ func testSPNEGO(t *testing.T, site kerberosSite) {
 			concurrently(t, 50, 500, tr, w.target(o))
 			tr.CloseIdleConnections()
 			require.Len(t, o.received(), 500)
-			counts := tally(w.log(t, o, 3))
+			counts := tally(w.warmLog(t, o, 2))
 			t.Logf("%v", counts)
 			handshakes := counts["407 Negotiate"]
 			require.LessOrEqual(t, handshakes, 50)
-			require.Equal(t, 1, counts["407"])
+			require.Zero(t, counts["407"])
 			if w.method == "CONNECT" {
 				// CloseIdleConnections ends what net/http dials and nobody waits for.
 				require.LessOrEqual(t, counts["200 Negotiate"], handshakes)
 				return
 			}
-			require.Equal(t, map[string]int{"407": 1, "407 Negotiate": handshakes, "200 Negotiate": handshakes, "200": 500 - handshakes}, counts)
+			require.Equal(t, map[string]int{"407 Negotiate": handshakes, "200 Negotiate": handshakes, "200": 500 - handshakes}, counts)
 		})
 
 		t.Run("SPNEGO wrong "+w.String(), func(t *testing.T) {
@@ -521,7 +532,7 @@ func testSPNEGO(t *testing.T, site kerberosSite) {
 			tr := wrong.transport(t, w, o)
 			together(t, 50, func() error { return fetchRejected(tr, w.target(o)) })
 			require.NoError(t, fetchRejected(tr, w.target(o)))
-			require.Equal(t, map[string]int{"407": 1, "407 Negotiate": 2}, tally(w.log(t, o, 3)))
+			require.Equal(t, map[string]int{"407 Negotiate": 2}, tally(w.warmLog(t, o, 2)))
 			require.Empty(t, o.received())
 		})
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Auth is a scheme of authentication as a proxy offers it: [Basic], [Digest]
-// or [NTLM].
+// Auth is a scheme of authentication as a proxy offers it: [Basic], [Digest],
+// [NTLM] or [Negotiate].
 type Auth interface {
 	// start returns the scheme at work in one proxy, with its state.
 	start(p *Proxy) scheme
@@ -43,6 +43,7 @@ type verdict struct {
 	reason     string   // for the body of the answer, unless accepted
 	challenges []string // for the 407, instead of scheme.challenges; nil: those
 	info       *info    // for the answer if accepted; may be nil
+	counted    bool     // underway, in a handshake that was counted before
 }
 
 type outcome int
@@ -149,6 +150,8 @@ func (x *exchange) note(v verdict) {
 	case resumed:
 		x.leg.User = v.user
 	case underway:
-		p.record.counts.Handshakes++
+		if !v.counted {
+			p.record.counts.Handshakes++
+		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 // are not forwarded from an origin: those to CONNECT, 407, and errors.
 type Behaviour struct {
 	// CloseAfter407 sends Connection: close with each 407, and closes. It does
-	// not with a 407 in the middle of a handshake, which has the type 2
-	// message of [NTLM]: that handshake could never end.
+	// not with a 407 in the middle of a handshake, such as that with the
+	// type 2 message of [NTLM]: that handshake could never end.
 	CloseAfter407 bool
 
 	// CloseSilently407 closes the connection right after each 407 without

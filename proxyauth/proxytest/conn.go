@@ -267,7 +267,7 @@ func (x *exchange) answer(status int, header http.Header, text string) {
 		if x.info.content != nil && x.r.Method != http.MethodHead {
 			x.info.content.Write(content)
 		}
-		header.Set(infoField, x.info.of())
+		header.Set(x.info.field, x.info.of())
 	}
 	a := &http.Response{
 		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1,

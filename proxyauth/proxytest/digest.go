@@ -347,7 +347,7 @@ func (d *digest) info(r response, n *nonce, secret string) *info {
 	if next == "" && !prove {
 		return nil
 	}
-	i := &info{trailer: d.InfoInTrailer}
+	i := &info{field: infoField, trailer: d.InfoInTrailer}
 	if prove && r.qop == "auth-int" {
 		i.content = r.new()
 	}

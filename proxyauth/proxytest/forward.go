@@ -11,11 +11,14 @@ import (
 	"strings"
 )
 
-// infoField carries what an accepted request is told (RFC 7615).
+// infoField carries what an accepted request is told (RFC 7615), unless the
+// scheme has another field for it.
 const infoField = "Proxy-Authentication-Info"
 
 // info is what the client is told with the answer to an accepted request.
 type info struct {
+	field string // infoField or another
+
 	// value returns the field's value. The argument is the content of the
 	// answer, hashed by content, "" if that is nil.
 	value   func(contentHash string) string
@@ -144,12 +147,12 @@ func (x *exchange) relay(resp *http.Response) {
 			if resp.Trailer == nil {
 				resp.Trailer = make(http.Header)
 			}
-			resp.Trailer[infoField] = nil // announced
+			resp.Trailer[info.field] = nil // announced
 			content.info, content.trailer = info, resp.Trailer
 		case hasContent && info.content != nil:
 			// It would be known too late for a header section.
 		default:
-			resp.Header.Set(infoField, info.of())
+			resp.Header.Set(info.field, info.of())
 		}
 	}
 	resp.Body = content
@@ -189,7 +192,7 @@ func (b *relayed) Read(buf []byte) (int, error) {
 			b.info.content.Write(buf[:n])
 		}
 		if err == io.EOF {
-			b.trailer.Set(infoField, b.info.of())
+			b.trailer.Set(b.info.field, b.info.of())
 			b.info = nil
 		}
 	}

@@ -146,6 +146,13 @@ type handshake struct {
 	flags                uint32 // of the challenge
 	nonce                [8]byte
 	pairs                []avPair
+	session              ntlmSession // once the type 3 was right
+}
+
+// ntlmSession is what a handshake ends with.
+type ntlmSession struct {
+	key   []byte // ExportedSessionKey
+	flags uint32
 }
 
 type avPair struct {
@@ -187,43 +194,51 @@ func (n *ntlm) resume(c *conn) (user string, ok bool) {
 }
 
 func (n *ntlm) verify(x *exchange, credentials string) verdict {
-	s, _ := x.c.state[n].(*ntlmConn)
+	var before *handshake
+	if s, ok := x.c.state[n].(*ntlmConn); ok {
+		before = s.handshake
+	}
 	delete(x.c.state, n)
 	message, err := base64.StdEncoding.Strict().DecodeString(credentials)
 	if err != nil {
 		return reject("NTLM: the message is not base64")
 	}
+	h, v := n.step(before, message)
+	switch v.outcome {
+	case underway:
+		v.challenges = []string{"NTLM " + base64.StdEncoding.EncodeToString(h.challenge)}
+		x.c.state[n] = &ntlmConn{handshake: h}
+	case accepted:
+		x.c.state[n] = &ntlmConn{user: v.user}
+	}
+	return v
+}
+
+// step judges a message that follows those of the handshake, which is nil if
+// there is none. It returns the handshake which the message begins, if it does.
+func (n *ntlm) step(before *handshake, message []byte) (*handshake, verdict) {
 	if len(message) < 12 || string(message[:8]) != ntlmSignature {
-		return reject("NTLM: the message does not begin with the signature and a type")
+		return nil, reject("NTLM: the message does not begin with the signature and a type")
 	}
 	switch kind := binary.LittleEndian.Uint32(message[8:]); kind {
 	case 1:
 		h, err := n.challenge(message)
 		if err != nil {
-			return reject("NTLM: type 1: " + err.Error())
+			return nil, reject("NTLM: type 1: " + err.Error())
 		}
-		x.c.state[n] = &ntlmConn{handshake: h}
-		return verdict{
-			outcome:    underway,
-			reason:     "NTLM: a type 3 message is required",
-			challenges: []string{"NTLM " + base64.StdEncoding.EncodeToString(h.challenge)},
-		}
+		return h, verdict{outcome: underway, reason: "NTLM: a type 3 message is required"}
 	case 3:
 		a, err := readAuthenticate(message)
 		if err != nil {
-			return reject("NTLM: type 3: " + err.Error())
+			return nil, reject("NTLM: type 3: " + err.Error())
 		}
-		if s == nil || s.handshake == nil {
+		if before == nil {
 			user, _, _ := n.lookup(a.user, a.domain)
-			return verdict{outcome: again, user: user, reason: "NTLM: no type 1 message precedes on this connection"}
+			return nil, verdict{outcome: again, user: user, reason: "NTLM: no type 1 message precedes on this connection"}
 		}
-		v := n.judge(s.handshake, a)
-		if v.outcome == accepted {
-			x.c.state[n] = &ntlmConn{user: v.user}
-		}
-		return v
+		return nil, n.judge(before, a)
 	default:
-		return reject(fmt.Sprintf("NTLM: type %d is not for a client", kind))
+		return nil, reject(fmt.Sprintf("NTLM: type %d is not for a client", kind))
 	}
 }
 
@@ -427,6 +442,7 @@ func (n *ntlm) judge(h *handshake, a *authenticate) verdict {
 	case n.RequireTargetName && !strings.EqualFold(target, "HTTP/"+n.p.URL.Hostname()):
 		return refuse(fmt.Sprintf("%q is not the name of this target", target))
 	}
+	h.session = ntlmSession{sessionKey, a.flags}
 	return verdict{outcome: accepted, user: user}
 }
 

@@ -34,7 +34,8 @@ type Config struct {
 	Auth []Auth
 
 	// Users maps the names of the users to their passwords. Names and
-	// passwords are compared byte for byte; for domains in names see [NTLM].
+	// passwords are compared byte for byte; for domains in names see [NTLM] and
+	// [Negotiate].
 	// The map is copied; see [Proxy.SetUser] and [Proxy.RemoveUser].
 	Users map[string]string
 

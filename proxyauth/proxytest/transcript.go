@@ -29,7 +29,7 @@ type Counts struct {
 	Connections int   // connections accepted
 	Requests    int   // requests received, CONNECT included
 	Challenges  int   // answers 407 of the proxy itself
-	Handshakes  int   // handshakes begun: type 1 messages of NTLM that were answered
+	Handshakes  int   // handshakes begun: answers 407 to a first message of NTLM or Negotiate
 	Tunnels     int   // tunnels opened by CONNECT
 	BodyBytes   int64 // bytes of request bodies received, without chunk framing
 }
@@ -70,7 +70,9 @@ func (p *Proxy) Counts() Counts {
 // user need not exist. Credentials with a hashed name (RFC 7616, section
 // 3.4.4) count for the user they stand for or, if there is none, under the
 // hash. Of NTLM only type 3 messages count, for the name in Config.Users that
-// they match or, if there is none, for their UserName.
+// they match or, if there is none, for their UserName. Of Negotiate, tokens of
+// Kerberos count for the user of their ticket, or for "" if it cannot be
+// decrypted; those of a mechanism that is not taken do not count.
 func (p *Proxy) Attempts(user string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,9 +80,10 @@ func (p *Proxy) Attempts(user string) int {
 }
 
 // Refused returns how many of the Attempts were wrong: no such user, or
-// another password, or what else [NTLM] calls wrong. A right answer refused
-// for its nonce or its nonce count is not among them, nor is a type 3 message
-// that follows no type 1.
+// another password, or what else [NTLM] and [Negotiate] call wrong. A right
+// answer refused for its nonce or its nonce count is not among them, nor is an
+// authenticator that was used before, nor a type 3 message that follows no
+// type 1.
 func (p *Proxy) Refused(user string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

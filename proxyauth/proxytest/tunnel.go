@@ -31,7 +31,7 @@ func (x *exchange) connect() {
 	}
 	fmt.Fprintf(&head, "HTTP/1.%d %d %s\r\n", minor, status, text)
 	if x.info != nil {
-		fmt.Fprintf(&head, "%s: %s\r\n", infoField, x.info.of())
+		fmt.Fprintf(&head, "%s: %s\r\n", x.info.field, x.info.of())
 	}
 	if b.ConnectBody != "" {
 		head.WriteString(b.ConnectBody + "\r\n")
@@ -59,7 +59,7 @@ func (x *exchange) switchProtocols(resp *http.Response) {
 	resp.Header.Set("Connection", "Upgrade")
 	resp.Header.Set("Upgrade", upgrade)
 	if x.info != nil {
-		resp.Header.Set(infoField, x.info.of())
+		resp.Header.Set(x.info.field, x.info.of())
 	}
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "HTTP/1.1 %s\r\n", resp.Status)
