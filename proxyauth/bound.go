@@ -59,7 +59,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			x.m.unpin()
 			return nil, &handshakeError{err}
 		}
-		if last && x.lead == nil && !x.alone && x.r.standing.Load() != x.st {
+		if last && x.lead == nil && x.r.standing.Load() != x.st {
 			// The credentials were refused meanwhile, or others took their place.
 			x.m.unpin()
 			return nil, errMoved
@@ -79,7 +79,11 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				x.m.unpin()
 				return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
 			}
-			return x.m.sendPinned(nil, false)
+			if resp, err = x.m.sendPinned(nil, false); err == nil && resp.StatusCode == http.StatusProxyAuthRequired {
+				x.m.unpin()
+				return nil, &handshakeError{errors.New("the proxy lets an OPTIONS pass without authentication, but not the request")}
+			}
+			return resp, err
 		}
 		d.read(resp, x.m.hangUp)
 		offers := x.offers()
@@ -116,8 +120,7 @@ func (x *exchange) reenter() error {
 	if err != nil {
 		return err
 	}
-	x.lead, x.alone = lead, settled == nil && lead == nil
-	if settled != nil {
+	if x.lead = lead; settled != nil {
 		x.follow(settled)
 	} else {
 		x.st = x.r.unknown(x.req)
@@ -138,10 +141,8 @@ func (r *route) checkIdentity(ctx context.Context) {
 		return
 	}
 	r.leave(st)
-	r.tunnel.CloseIdleConnections()
-	if this, _ := r.rejected(st.scheme.Name(), cred); !this {
-		if next, err := r.standFor(st.scheme, nil, cred, from); err == nil {
-			r.prepare(next)
-		}
+	r.renewTunnel()
+	if next, err := r.standFor(st.scheme, nil, cred, from); err == nil {
+		r.prepare(next)
 	}
 }
