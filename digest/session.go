@@ -40,6 +40,7 @@ type Session struct {
 	who, nonce, middle, beforeResponse, tail string
 
 	begun    time.Time
+	next     bool          // made by Next
 	issued   atomic.Uint32 // uses of the nonce given out; the last nc
 	accepted atomic.Uint32 // uses that the peer has accepted
 }
@@ -157,7 +158,7 @@ func writeNonce(nonce string) string {
 func (s *Session) Next(nonce string) *Session {
 	next := &Session{
 		challenge: s.challenge, alg: s.alg, qop: s.qop, cnonce: s.cnonce, key: s.key,
-		who: s.who, nonce: writeNonce(nonce), begun: time.Now(),
+		who: s.who, nonce: writeNonce(nonce), begun: time.Now(), next: true,
 		middle: s.middle, beforeResponse: s.beforeResponse, tail: s.tail,
 	}
 	next.challenge.Nonce = nonce
@@ -166,6 +167,10 @@ func (s *Session) Next(nonce string) *Session {
 
 // Nonce returns the server nonce of this session.
 func (s *Session) Nonce() string { return s.challenge.Nonce }
+
+// Announced reports whether the session's nonce was named by nextnonce and has
+// not been accepted yet.
+func (s *Session) Announced() bool { return s.next && s.accepted.Load() == 0 }
 
 // Age returns the time since the session's nonce was received.
 func (s *Session) Age() time.Duration { return time.Since(s.begun) }

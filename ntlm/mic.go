@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	//lint:ignore SA1019 NTLM is made of it
 	"golang.org/x/crypto/md4"
 )
 

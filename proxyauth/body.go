@@ -43,10 +43,11 @@ func (b *heldBody) take() (whole bool) {
 // Close is called by net/http. It closes the body only when no leg will follow.
 func (b *heldBody) Close() error {
 	b.closing.Lock()
+	first := !b.closed
 	b.closed = true
 	last := b.last
 	b.closing.Unlock()
-	if last {
+	if first && last {
 		return b.body.Close()
 	}
 	return nil

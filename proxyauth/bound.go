@@ -74,7 +74,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			x.m.unpin()
 			return nil, &handshakeError{err}
 		}
-		if last && x.lead == nil && !x.alone && x.r.standing.Load() != x.st {
+		if last && x.lead == nil && x.r.standing.Load() != x.st {
 			// The credentials were refused meanwhile, or others took their place.
 			x.m.unpin()
 			return nil, errMoved
@@ -130,7 +130,12 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 		x.m.unpin()
 		return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
 	}
-	return x.m.sendPinned(nil, false)
+	resp, err := x.m.sendPinned(nil, false)
+	if err == nil && resp.StatusCode == http.StatusProxyAuthRequired {
+		x.m.unpin()
+		return nil, &handshakeError{errors.New("the proxy lets an OPTIONS pass without authentication, but not the request")}
+	}
+	return resp, err
 }
 
 // skip goes on after a scheme has failed, if only for this request: the proxy is
@@ -152,8 +157,7 @@ func (x *exchange) reenter() error {
 	if err != nil {
 		return err
 	}
-	x.lead, x.alone = lead, settled == nil && lead == nil
-	if settled != nil {
+	if x.lead = lead; settled != nil {
 		x.follow(settled)
 	} else {
 		x.st = x.r.unknown(x.req)
@@ -174,10 +178,8 @@ func (r *route) checkIdentity(ctx context.Context) {
 		return
 	}
 	r.leave(st)
-	r.tunnel.CloseIdleConnections()
-	if this, _ := r.rejected(st.scheme.Name(), cred); !this {
-		if next, err := r.standFor(ctx, st.scheme, nil, cred, from); err == nil {
-			r.prepare(next)
-		}
+	r.renewTunnel()
+	if next, err := r.standFor(ctx, st.scheme, nil, cred, from); err == nil {
+		r.prepare(next)
 	}
 }

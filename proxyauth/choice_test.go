@@ -321,3 +321,71 @@ func TestIdentitiesAreApart(t *testing.T) {
 	}
 	require.NotEqual(t, conns["a"], conns["b"])
 }
+
+// Connections of denied requests are not held while others find out: with two
+// of them, a rotation at the proxy and in the source goes by unnoticed.
+func TestRotationWithFewConnections(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.MaxConnsPerHost = 2
+	source := &rotating{}
+	source.password.Store("open sesame")
+	tr.Credentials = source
+	requireOK(t, tr, o.HTTP.URL)
+	p.SetUser("alice", "new")
+	source.password.Store("new")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
+			assert.NoError(t, err)
+			resp, err := tr.RoundTrip(req)
+			if assert.NoError(t, err) {
+				resp.Body.Close()
+				assert.Equal(t, 200, resp.StatusCode)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A leader's own trouble does not end those who wait.
+func TestLeadersTroubleIsItsOwn(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	asked := make(chan struct{})
+	var once sync.Once
+	tr.Credentials = sourceFunc(func(ctx context.Context, _ proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		first := false
+		once.Do(func() { first = true; close(asked) })
+		if first {
+			<-ctx.Done()
+			return proxyauth.Credentials{}, ctx.Err()
+		}
+		return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	leader := make(chan error)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
+		_, err := tr.RoundTrip(req)
+		leader <- err
+	}()
+	<-asked
+	others := make(chan error)
+	for range 5 {
+		go func() {
+			_, _, err := fetch(tr, o.HTTP.URL)
+			others <- err
+		}()
+	}
+	cancel()
+	require.ErrorIs(t, <-leader, context.Canceled)
+	for range 5 {
+		require.NoError(t, <-others)
+	}
+}

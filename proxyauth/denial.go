@@ -23,6 +23,8 @@ type denial struct {
 	sent       []string          // what must not show up in an error
 
 	resp   *http.Response
+	page   []byte // the beginning of its body, when that was read
+	ended  bool   // it was
 	hangUp func(*http.Response)
 }
 
@@ -34,7 +36,7 @@ const (
 
 // read takes in the header of a 407 or of another last answer.
 func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
-	d.resp, d.hangUp = resp, hangUp
+	d.resp, d.hangUp, d.page, d.ended = resp, hangUp, nil, false
 	var err error
 	d.challenges, err = ParseChallenges(resp.Header["Proxy-Authenticate"])
 	d.reasons = nil
@@ -45,17 +47,20 @@ func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 }
 
 // drain reads the body to its end, so that net/http keeps the connection, if it
-// is short and comes soon; ctx ends it, too. It returns the beginning.
-func (d *denial) drain(ctx context.Context) (page []byte) {
+// is short and comes soon; ctx ends it, too.
+func (d *denial) drain(ctx context.Context) {
+	if d.ended {
+		return
+	}
+	d.ended = true
 	ctx, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	resp, hangUp := d.resp, d.hangUp // and not d, which would then be on the heap for every request
 	stop := context.AfterFunc(ctx, func() { hangUp(resp) })
-	page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
+	d.page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
 	io.CopyN(io.Discard, d.resp.Body, maxDrain)
 	stop()
 	d.hangUp(d.resp)
-	return page
 }
 
 // of returns the challenges of one scheme.
@@ -93,7 +98,7 @@ func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
 		Err: why, at: time.Now(),
 	}
 	if d.resp != nil {
-		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, d.resp.Status, d.safeHeader(), d.safePage(req)
+		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, string(d.strikeOut([]byte(d.resp.Status))), d.safeHeader(), d.safePage(req)
 	}
 	return e
 }
@@ -146,7 +151,8 @@ func (d *denial) safePage(req *http.Request) []byte {
 	if d.resp.StatusCode/100 == 2 {
 		return nil // a tunnel, or the origin's
 	}
-	return d.strikeOut(d.drain(req.Context()))
+	d.drain(req.Context())
+	return d.strikeOut(d.page)
 }
 
 func (d *denial) safeHeader() http.Header {

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +143,7 @@ func (d *digestAuth) authorize(req *http.Request, own bool) (answer, error) {
 	if session == nil {
 		return answer{}, nil
 	}
-	a, err := session.Authorize(req.Method, d.uri(req), bodyReader(req))
+	a, err := session.Authorize(cmp.Or(req.Method, http.MethodGet), d.uri(req), bodyReader(req))
 	if err != nil {
 		return answer{}, err
 	}
@@ -189,7 +190,8 @@ func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal
 	switch {
 	case challenge.Stale && d.nonces.ended(a.session, outOfOrder):
 		return next, staleOwn
-	case challenge.Stale:
+	case challenge.Stale, a.session.Announced():
+		// A nonce that was announced may come from an origin, too.
 		return next, stale
 	case outOfOrder && challenge.Nonce != a.session.Nonce():
 		d.nonces.ended(a.session, outOfOrder)
@@ -208,12 +210,12 @@ func (d *digestAuth) renew(offers []Challenge) (requestAuth, bool) {
 const authenticationInfo = "Proxy-Authentication-Info"
 
 func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error) {
+	if a.session == nil {
+		return nil, nil
+	}
 	var info digest.Params
 	if field := resp.Header[authenticationInfo]; len(field) > 0 {
-		var err error
-		if info, err = digest.ParseParams(field[0]); err != nil {
-			return nil, err
-		}
+		info, _ = digest.ParseParams(field[0]) // what is malformed, an origin may have sent
 	}
 	_, late := resp.Trailer[authenticationInfo]
 	if _, proves := info.Lookup("rspauth"); proves && a.session.HashesBody() && resp.Request.Method != http.MethodConnect {
@@ -272,10 +274,7 @@ func (b *verifiedBody) Read(p []byte) (int, error) {
 func (b *verifiedBody) verify() error {
 	info := b.info
 	if field := b.resp.Trailer[authenticationInfo]; len(field) > 0 {
-		var err error
-		if info, err = digest.ParseParams(field[0]); err != nil {
-			return err
-		}
+		info, _ = digest.ParseParams(field[0])
 	}
 	session := b.answer.session
 	// What net/http has unpacked is not what the proof covers.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -238,4 +239,29 @@ func TestDigestStreams(t *testing.T) {
 		require.Equal(t, string(want), body)
 	}
 	require.EqualValues(t, 6*len(want), p.Counts().BodyBytes, "each byte was sent once")
+}
+
+// A strict proxy that lets a request pass which was sent to get a nonce, a
+// request without a method, and an origin that answers with the proxy's field.
+func TestDigestOddReplies(t *testing.T) {
+	o := newOrigin(t)
+	n := 0
+	s := scriptedProxy(t, func(req *http.Request) string {
+		n++
+		if req.Header.Get("Proxy-Authorization") == "" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n" + fmt.Sprint(n) + "\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 200 OK\r\nProxy-Authentication-Info: garbage\r\nContent-Length: 6\r\n\r\norigin"
+	})
+	tr := s.transport(t, o)
+	requireOK(t, tr, o.HTTP.URL)
+	requireOK(t, tr, o.HTTP.URL)
+
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
+	u, err := url.Parse(o.HTTP.URL)
+	require.NoError(t, err)
+	resp, err := newTransport(t, p, o).RoundTrip(&http.Request{URL: u, Header: http.Header{}}) // a GET
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, 200, resp.StatusCode)
 }

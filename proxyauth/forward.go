@@ -10,7 +10,10 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // forwardTransport is the way out for http:// URLs: net/http sends them to the
@@ -41,7 +44,7 @@ func (r *route) pinnedTransport() *http.Transport {
 	p.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: r.url.Host})
 	// The pool sees to these. (net/http would count connections down that it
 	// has not counted up.)
-	p.DisableKeepAlives, p.MaxConnsPerHost = false, 0
+	p.DisableKeepAlives, p.MaxConnsPerHost, p.MaxIdleConnsPerHost = false, 0, 0
 	p.DialTLSContext = nil
 	p.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := r.dialProxy(ctx, httptrace.ContextClientTrace(ctx))
@@ -95,7 +98,8 @@ func (f *forwarding) request() *http.Request { return f.req }
 // the body is sent. It also says Connection: close, for otherwise net/http
 // sends the body after the refusal all the same, to keep the connection.
 func (f *forwarding) send(authorization []string, careful bool) (*http.Response, error) {
-	careful = careful && !f.hurry && len(f.req.Header["Expect"]) == 0
+	careful = careful && !f.hurry
+	asked := len(f.req.Header["Expect"]) > 0 // by the caller, whose business the answer is
 	body, err := f.body(careful)
 	if err != nil {
 		return nil, err
@@ -110,7 +114,7 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 	if authorization != nil || careful {
 		out.Header = maps.Clone(f.req.Header)
 		if authorization != nil {
-			out.Header[proxyAuthorization] = authorization
+			setAuthorization(out.Header, authorization)
 		}
 		if careful {
 			out.Header["Expect"] = []string{"100-continue"}
@@ -121,7 +125,7 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 	if err != nil {
 		return nil, unwrapDial(err)
 	}
-	if careful && resp.StatusCode == http.StatusExpectationFailed {
+	if careful && !asked && resp.StatusCode == http.StatusExpectationFailed {
 		// RFC 9110 §10.1.1: repeat the request without it.
 		resp.Body.Close()
 		f.hurry = true
@@ -162,8 +166,18 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 		out.Header = maps.Clone(out.Header)
 		out.Header["Proxy-Connection"] = []string{"keep-alive"}
 		if authorization != nil {
-			out.Header[proxyAuthorization] = authorization
+			setAuthorization(out.Header, authorization)
 		}
+	}
+	if wantsClose(out) { // not before the last leg, and then the pool does it
+		if out == f.req {
+			clone := *out
+			out = &clone
+			out.Header = maps.Clone(out.Header)
+		}
+		out.Close = false
+		delete(out.Header, "Connection")
+		conn.once = true
 	}
 	switch {
 	case probe:
@@ -200,6 +214,17 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 		return nil, errDied
 	}
 	return nil, err
+}
+
+// setAuthorization sets the field, in place of one that the caller may have set
+// in whatever case.
+func setAuthorization(h http.Header, values []string) {
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.EqualFold(name, proxyAuthorization) })
+	h[proxyAuthorization] = values
+}
+
+func wantsClose(req *http.Request) bool {
+	return req.Close || httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close")
 }
 
 // repeatable reports whether the request can be sent again after it failed on a

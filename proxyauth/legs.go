@@ -55,7 +55,6 @@ type exchange struct {
 	st      *standing // how the next leg is sent
 	private bool      // st has a nonce that is used by this exchange alone
 	lead    *lead     // nil: others may send credentials at the same time
-	alone   bool      // has waited for another's lead too long, and goes on without
 	denial  denial    // of the last leg
 	stales  int
 }
@@ -76,7 +75,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 	}
 	defer func() { r.release(x.lead, err) }()
 	if x.st == nil {
-		x.st, x.alone = r.unknown(x.req), x.lead == nil
+		x.st = r.unknown(x.req)
 	}
 	for legs := 1; ; legs++ {
 		var a answer
@@ -106,15 +105,10 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 		if legs == maxLegs {
 			return nil, x.neverContent()
 		}
-		bound := x.st.bound != nil
 		if err = x.next(a); err != nil {
 			return nil, err
 		}
-		if bound {
-			m.unpin()
-		} else {
-			x.dismiss(resp)
-		}
+		x.dismiss()
 	}
 }
 
@@ -146,15 +140,28 @@ func (x *exchange) denied(resp *http.Response, a answer) {
 	d.read(resp, x.m.hangUp)
 }
 
-// dismiss ends a denied leg. Its connection can be used again if the page is
-// short, except after a request with a body: a proxy may have stopped reading
-// that when it said 407, and squid does.
-func (x *exchange) dismiss(resp *http.Response) {
-	if x.req.Method == http.MethodConnect || hasBody(x.req) {
-		x.m.hangUp(resp)
-		return
+// dismiss ends a denied leg before the next. Its connection can be used again
+// if the page is short, except after a request with a body: a proxy may have
+// stopped reading that when it said 407, and squid does.
+func (x *exchange) dismiss() {
+	d := &x.denial
+	switch {
+	case d.ended:
+	case x.req.Method == http.MethodConnect || hasBody(x.req):
+		x.m.hangUp(d.resp)
+	default:
+		d.drain(x.req.Context())
 	}
-	x.denial.drain(x.req.Context())
+	x.m.unpin()
+}
+
+// letGo ends a denied leg before the exchange waits for another, which may need
+// the connection. The page is kept for the error.
+func (x *exchange) letGo() {
+	if x.req.Method == http.MethodConnect || !hasBody(x.req) {
+		x.denial.drain(x.req.Context())
+	}
+	x.dismiss()
 }
 
 // next finds out how to send the next leg after the last one, with the answer
@@ -177,6 +184,7 @@ func (x *exchange) next(a answer) error {
 
 	// From here on only one request at a time sends credentials.
 	if x.lead == nil {
+		x.letGo()
 		settled, lead, err := x.r.enter(x.req)
 		if err != nil {
 			return err
@@ -185,7 +193,7 @@ func (x *exchange) next(a answer) error {
 			x.follow(settled)
 			return nil
 		}
-		x.lead, x.alone = lead, lead == nil
+		x.lead = lead
 	}
 	x.private = false
 	if outcome == overtaken {
@@ -242,7 +250,9 @@ func (x *exchange) realm() string {
 func (r *route) prepare(st *standing) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.prepared = st
+	if st.scheme != nil && r.standing.Load() == nil {
+		r.prepared = st
+	}
 }
 
 // unknown returns how to begin with a proxy of which nothing is known: without
@@ -250,11 +260,14 @@ func (r *route) prepare(st *standing) {
 // allowed can do without one.
 func (r *route) unknown(req *http.Request) *standing {
 	r.mu.Lock()
-	prepared := r.prepared
+	st := r.prepared
 	r.prepared = nil
 	r.mu.Unlock()
-	if prepared != nil {
-		return prepared
+	if st != nil {
+		cred, _, err := r.credentials(req.Context(), st.scheme, st.realm)
+		if this, _ := r.rejected(st.scheme.Name(), st.cred); err == nil && cred == st.cred && !this {
+			return st
+		}
 	}
 	if len(r.t.schemes) == 1 {
 		scheme := r.t.schemes[0]

@@ -488,3 +488,67 @@ func TestNTLMResponses(t *testing.T) {
 	}
 	requireOK(t, tr, o.HTTP.URL)
 }
+
+// Shapes of Base and of requests that connections in use must survive.
+func TestNTLMShapes(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.MaxIdleConnsPerHost = -1
+	requireOK(t, tr, o.HTTP.URL)
+	requireOK(t, tr, o.HTTP.URL)
+
+	tr = newTransport(t, p, o)
+	for range 2 {
+		req, err := http.NewRequest("GET", o.HTTP.URL, nil)
+		require.NoError(t, err)
+		req.Close = true
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+	}
+}
+
+// A chain whose first hop is reached by TLS: the second handshake is not bound to
+// the first proxy's certificate.
+func TestNTLMInChain(t *testing.T) {
+	o := newOrigin(t)
+	first := proxytest.NewTLS(proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	t.Cleanup(first.Close)
+	second := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	hop1 := newTransport(t, first, o)
+	for _, url := range o.ways() {
+		hop2 := newTransport(t, second, o)
+		hop2.Base.DialContext = hop1.DialContext
+		requireOK(t, hop2, url)
+	}
+}
+
+// CloseIdleConnections leaves connections in use alone.
+func TestNTLMCloseIdleConnections(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				tr.CloseIdleConnections()
+			}
+		}
+	})
+	for range 200 {
+		resp, err := post(t, tr, o.HTTP.URL, io.NopCloser(strings.NewReader("x")))
+		if assert.NoError(t, err) {
+			assert.Equal(t, 200, resp.StatusCode)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}

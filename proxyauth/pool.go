@@ -33,6 +33,7 @@ type pinned struct {
 
 	authenticated bool
 	http10        bool // the proxy answers HTTP/1.0
+	once          bool // the caller wants it closed after the response
 
 	phase     phase
 	idleSince time.Time
@@ -117,7 +118,10 @@ func (p *pool) take(req *http.Request) (*pinned, error) {
 	p.mu.Unlock()
 
 	select {
-	case c := <-turn:
+	case c, ok := <-turn:
+		if !ok {
+			return nil, errMoved
+		}
 		return c, nil
 	case <-req.Context().Done():
 		p.giveUp(turn)
@@ -139,9 +143,10 @@ func (p *pool) giveUp(turn chan *pinned) {
 	if i >= 0 {
 		return
 	}
-	if c := <-turn; c != nil {
+	switch c, ok := <-turn; {
+	case c != nil:
 		c.finish()
-	} else {
+	case ok:
 		p.forget()
 	}
 }
@@ -174,7 +179,7 @@ func (p *pool) next() chan *pinned {
 // returns false if the connection is not wanted. p.mu is held.
 func (p *pool) put(c *pinned) bool {
 	switch {
-	case p.retired || !c.authenticated:
+	case p.retired || c.once || !c.authenticated:
 		return false
 	case len(p.waiting) > 0:
 		c.phase = inLegs
@@ -198,8 +203,19 @@ func (p *pool) put(c *pinned) bool {
 // closeIdle closes the idle connections; retire keeps no others from then on.
 func (p *pool) closeIdle(retire bool) {
 	p.mu.Lock()
-	idle := slices.Clone(p.idle)
-	p.retired = p.retired || retire
+	idle := p.idle
+	p.idle = nil
+	for _, c := range idle {
+		c.phase = isGone
+		p.uncount()
+	}
+	if retire {
+		p.retired = true
+		for _, turn := range p.waiting { // there is another pool to wait in
+			close(turn)
+		}
+		p.waiting = nil
+	}
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.cc.Close()
@@ -215,7 +231,7 @@ func (p *pool) dial(ctx context.Context) (*pinned, error) {
 	if err != nil {
 		return nil, unwrapDial(err)
 	}
-	if secure, ok := c.wire.Conn.(*tls.Conn); ok {
+	if secure, ok := c.wire.Conn.(*tls.Conn); ok && p.r.url.Scheme == "https" {
 		state := secure.ConnectionState()
 		c.tls = &state
 	}

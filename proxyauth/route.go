@@ -38,9 +38,9 @@ type route struct {
 	// The ways out. Without an HTTP proxy (directly, or by SOCKS, which
 	// net/http does itself) there is only the direct one.
 	direct  *http.Transport
-	tunnel  *http.Transport // https://: dials by CONNECT
-	forward *http.Transport // http://: the proxy gets absolute-form requests
-	pinned  *http.Transport // http:// by a connection-bound scheme: makes the connections of a pool
+	tunnel  atomic.Pointer[http.Transport] // https://: dials by CONNECT
+	forward *http.Transport                // http://: the proxy gets absolute-form requests
+	pinned  *http.Transport                // http:// by a connection-bound scheme: makes the connections of a pool
 
 	// standing is how requests are sent now; nil while that is not known.
 	standing atomic.Pointer[standing]
@@ -105,7 +105,7 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 			return nil, fmt.Errorf("proxyauth: the proxy URL %q has no host", r.url)
 		}
 		r.name = r.url.String()
-		r.tunnel = r.tunnelTransport()
+		r.tunnel.Store(r.tunnelTransport())
 		r.forward = r.forwardTransport()
 		r.pinned = r.pinnedTransport()
 	default:
@@ -150,7 +150,7 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	r.checkIdentity(req.Context())
 	if req.URL.Scheme == "https" {
-		return roundTripOrigin(r.tunnel, req)
+		return roundTripOrigin(r.tunnel.Load(), req)
 	}
 	return r.roundTripForward(req)
 }
@@ -184,8 +184,14 @@ func withoutProxyAuthorization(req *http.Request) *http.Request {
 	return req
 }
 
+// renewTunnel begins anew with tunnels, since those that there are belong to
+// another identity. Those in use end when they are idle.
+func (r *route) renewTunnel() {
+	r.tunnel.Swap(r.tunnelTransport()).CloseIdleConnections()
+}
+
 func (r *route) closeIdle() {
-	for _, t := range []*http.Transport{r.direct, r.tunnel, r.forward} {
+	for _, t := range []*http.Transport{r.direct, r.tunnel.Load(), r.forward} {
 		if t != nil {
 			t.CloseIdleConnections()
 		}
@@ -220,7 +226,8 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 		return nil, err
 	}
 	switch {
-	case r.tunnel != nil:
+	case r.direct == nil:
+		r.checkIdentity(ctx)
 		return r.dialTunnel(ctx, network, addr)
 	case r.url != nil:
 		return c.dialSOCKS(ctx, r.url, addr)

@@ -48,21 +48,20 @@ type rejection struct {
 // not try one wrong password a thousand times.
 type lead struct {
 	done chan struct{}
+	next bool       // taken over from one that took too long
 	err  *AuthError // set before done is closed: ends those who waited, too
 }
 
-// maxWait bounds how long a request waits for another one to find out. A proxy
-// refuses at once; a lead that takes longer is waiting for a slow origin, which
-// means that it got through.
+// maxWait is how long a request waits for another one to find out before it
+// takes over the lead: mostly the other waits for a slow origin, which means
+// that it got through. It is taken over once only, for maxTrials.
 const maxWait = 10 * time.Second
 
 var errCanceled = errors.New("proxyauth: request canceled")
 
 // enter returns how to send req: by the standing of its route, or with the lead
-// to find out. Both are nil for a request that has waited too long; it goes on
-// its own. Where the proxy is known to refuse, the error says so at once.
+// to find out. Where the proxy is known to refuse, the error says so at once.
 func (r *route) enter(req *http.Request) (*standing, *lead, error) {
-	var tooLong <-chan time.Time
 	for {
 		st := r.standing.Load()
 		if st != nil && st.refusal == nil {
@@ -89,7 +88,8 @@ func (r *route) enter(req *http.Request) (*standing, *lead, error) {
 		}
 		r.mu.Unlock()
 
-		if tooLong == nil {
+		var tooLong <-chan time.Time
+		if !other.next {
 			timer := time.NewTimer(maxWait)
 			defer timer.Stop()
 			tooLong = timer.C
@@ -104,23 +104,39 @@ func (r *route) enter(req *http.Request) (*standing, *lead, error) {
 		case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
 			return nil, nil, errCanceled
 		case <-tooLong:
-			return nil, nil, nil
+			if l := r.takeOver(other); l != nil {
+				return nil, l, nil
+			}
 		}
 	}
 }
 
+// takeOver returns the lead in place of other, or nil if that has ended or was
+// taken over already.
+func (r *route) takeOver(other *lead) *lead {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.learner != other {
+		return nil
+	}
+	r.learner = &lead{done: make(chan struct{}), next: true}
+	return r.learner
+}
+
 // release ends a lead; l may be nil. Waiting requests go on by the standing, or
 // one of them leads next. They end as well if the leader found out that none
-// can pass.
+// can pass, and not for a reason of its own.
 func (r *route) release(l *lead, err error) {
 	if l == nil {
 		return
 	}
-	if e, ok := err.(*AuthError); ok && e.Err != ErrBodyConsumed {
+	if e, ok := err.(*AuthError); ok && e.cause == nil && (e.Err == ErrRejected || e.Err == ErrNoCredentials) {
 		l.err = e
 	}
 	r.mu.Lock()
-	r.learner = nil
+	if r.learner == l {
+		r.learner = nil
+	}
 	r.mu.Unlock()
 	close(l.done)
 }
@@ -168,6 +184,9 @@ func (r *route) reject(st *standing, realm string) {
 	}
 	if len(kept) >= maxRejections {
 		kept = append(kept[:0], kept[1:]...)
+	}
+	if r.prepared != nil && r.prepared.cred == st.cred {
+		r.prepared = nil
 	}
 	r.rejections = append(kept, rejection{st.scheme, realm, st.cred, now})
 	r.mu.Unlock()

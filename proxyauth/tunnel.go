@@ -53,7 +53,7 @@ func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 	}
 	d := denial{resp: resp, hangUp: c.hangUp, sent: secrets(c.authorization)}
 	e := &ConnectError{
-		Proxy: r.name, Target: addr, StatusCode: resp.StatusCode, Status: resp.Status,
+		Proxy: r.name, Target: addr, StatusCode: resp.StatusCode, Status: string(d.strikeOut([]byte(resp.Status))),
 		Header: d.safeHeader(), Body: d.safePage(c.req),
 	}
 	c.close()
@@ -155,7 +155,7 @@ func (c *connecting) pin(*standing) (peer, bool, error) {
 		return peer{}, false, err
 	}
 	p := peer{host: c.r.url.Hostname()}
-	if secure, ok := c.conn.(*tls.Conn); ok {
+	if secure, ok := c.conn.(*tls.Conn); ok && c.r.url.Scheme == "https" {
 		state := secure.ConnectionState()
 		p.tls = &state
 	}

@@ -42,7 +42,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {
 		n, err := w.Conn.Read(p)
 		w.read.Add(int64(n))
-		if n == 0 || !w.fresh.Swap(false) || !bytes.HasPrefix(p[:n], []byte("HTTP/1.0 ")) {
+		if n == 0 || !w.fresh.Swap(false) || !begins(p[:n], "HTTP/1.0 ") {
 			return n, err
 		}
 		if err := w.readHeader(p[:n]); err != nil {
@@ -54,6 +54,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// begins reports whether b begins with the text, or is the beginning of it.
+func begins(b []byte, text string) bool {
+	n := min(len(b), len(text))
+	return string(b[:n]) == text[:n]
+}
+
 // maxHeader10 is how much of an HTTP/1.0 header is searched.
 const maxHeader10 = 64 << 10
 
@@ -62,7 +68,7 @@ func (w *wire) readHeader(begin []byte) error {
 	header := bytes.Clone(begin)
 	more := make([]byte, 4096)
 	end := bytes.Index(header, []byte("\r\n\r\n"))
-	for end < 0 && len(header) < maxHeader10 {
+	for end < 0 && len(header) < maxHeader10 && begins(header, "HTTP/1.0 ") {
 		n, err := w.Conn.Read(more)
 		w.read.Add(int64(n))
 		header = append(header, more[:n]...)
@@ -72,7 +78,7 @@ func (w *wire) readHeader(begin []byte) error {
 		}
 	}
 	const field = "\r\nproxy-connection:"
-	if end > 0 {
+	if end > 0 && begins(header, "HTTP/1.0 ") {
 		if i := bytes.Index(bytes.ToLower(header[:end]), []byte(field)); i >= 0 {
 			header = append(header[:i+2:i+2], header[i+len("\r\nproxy-"):]...)
 		}
