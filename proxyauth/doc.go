@@ -17,9 +17,9 @@
 // and for [Transport.DialContext]. What it learns from a proxy it keeps for
 // that proxy, so that the first request costs one 407 and the next ones none.
 //
-// Basic and Digest are a header for each request. NTLM authenticates a
-// connection, by a handshake whose legs all travel on it; such a connection
-// serves one identity only.
+// Basic and Digest are a header for each request. NTLM and Negotiate
+// (Kerberos) authenticate a connection, by a handshake whose legs all travel on
+// it; such a connection serves one identity only.
 //
 // A request that cannot be authenticated ends in an [*AuthError], never in a
 // 407 response: whoever asked the origin must not take a proxy's page for the

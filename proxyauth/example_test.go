@@ -197,3 +197,25 @@ func ExampleUserPassword() {
 	// CORP\alice
 	// proxyauth.Credentials(REDACTED)
 }
+
+// Kerberos with a keytab that is mounted into a container.
+func ExampleNegotiate() {
+	transport := &proxyauth.Transport{
+		Schemes: []proxyauth.Scheme{proxyauth.Negotiate(proxyauth.NegotiateOptions{
+			ConfigPath: "/etc/kerberos/krb5.conf",
+			KeytabPath: "/etc/kerberos/service.keytab",
+		})},
+	}
+	fmt.Println(transport.Schemes[0].Name())
+	// Output: Negotiate
+}
+
+// For a user of a Windows domain.
+func ExampleNTLM() {
+	transport := &proxyauth.Transport{
+		Credentials: proxyauth.UserPassword(`CORP\alice`, "open sesame"),
+		Schemes:     []proxyauth.Scheme{proxyauth.NTLM()}, // no first 407, since it is known
+	}
+	fmt.Println(transport.Schemes[0].Name())
+	// Output: NTLM
+}

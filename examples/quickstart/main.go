@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -54,6 +55,7 @@ var schemes = []scheme{
 	{"Digest SHA-256", digest("SHA-256"), proxytest.New, 1},
 	{"Digest SHA-512-256", digest("SHA-512-256"), proxytest.New, 1},
 	{"NTLM", proxytest.NTLM{}, proxytest.New, 3}, // the first, and one in the handshake of each connection
+	{"Negotiate", proxytest.Negotiate{}, proxytest.New, 1},
 }
 
 func digest(algorithm string) proxytest.Digest {
@@ -104,6 +106,21 @@ func row(table io.Writer, s scheme, path string, plain, secure *httptest.Server)
 	transport := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "secret")}
 	client := &http.Client{Transport: transport, Timeout: timeout}
 	// -------------------------------------------------------------------------
+
+	if s.name == "Negotiate" { // Kerberos: a ticket of alice, as kinit would have got it
+		dir, err := os.MkdirTemp("", "quickstart")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		options := proxyauth.NegotiateOptions{CachePath: filepath.Join(dir, "ticket"), ConfigPath: filepath.Join(dir, "krb5.conf")}
+		if err := errors.Join(proxy.WriteTicketCache(options.CachePath, "alice", time.Hour), proxy.WriteKerberosConfig(options.ConfigPath)); err != nil {
+			return err
+		}
+		// By default the ticket cache of the environment is used. NTLM is there so
+		// that Negotiate, which alone needs no challenge, is chosen by the first.
+		transport.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(options), proxyauth.NTLM()}
+	}
 
 	url := plain.URL
 	switch path {

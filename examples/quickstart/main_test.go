@@ -36,6 +36,9 @@ func TestRun(t *testing.T) {
 	for _, path := range []string{"forward", "tunnel", "raw TCP"} {
 		want = append(want, "NTLM http "+path+" 200 5 3")
 	}
+	for _, path := range []string{"forward", "tunnel", "raw TCP"} {
+		want = append(want, "Negotiate http "+path+" 200 3 1")
+	}
 	require.Equal(t, want, rows)
 
 	require.Contains(t, rest, "\nWrong password: proxyauth: proxy http://127.0.0.1:")
