@@ -47,7 +47,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	tickets map[string]*Ticket
-	asking  map[string]*asking
+	asking  map[string]*asking // under way, or failed not long ago
 }
 
 // asking is a question to the KDC that others wait for as well.
@@ -55,6 +55,7 @@ type asking struct {
 	done   chan struct{}
 	ticket *Ticket
 	err    error
+	ended  time.Time
 }
 
 // A Ticket is for one service, and good until it ends.
@@ -80,6 +81,10 @@ func (t *Ticket) now() time.Time {
 	}
 }
 
+// failFor is how long a failure stands for those who ask next: a KDC that is
+// down takes seconds each time.
+const failFor = 5 * time.Second
+
 // renewBefore is how long before its end a ticket is not used any more.
 const renewBefore = time.Minute
 
@@ -99,7 +104,7 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 		return t, nil
 	}
 	a := c.asking[spn]
-	if a == nil {
+	if a == nil || !a.ended.IsZero() && time.Since(a.ended) > failFor {
 		a = &asking{done: make(chan struct{})}
 		c.asking[spn] = a
 		go c.ask(spn, a)
@@ -120,17 +125,24 @@ func (c *Client) ask(spn string, a *asking) {
 		a.err = explain(a.err, spn)
 	}
 	c.mu.Lock()
+	a.ended = time.Now()
 	if a.err == nil {
 		c.tickets[spn] = a.ticket
+		delete(c.asking, spn)
 	}
-	delete(c.asking, spn)
 	c.mu.Unlock()
 	close(a.done)
 }
 
 // obtain gets a service ticket from the cache, or with the TGT of the cache, of
 // the password or of the keytab.
-func (c *Client) obtain(spn string) (*Ticket, error) {
+func (c *Client) obtain(spn string) (t *Ticket, err error) {
+	// gokrb5 takes well-formed files and answers for granted.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed Kerberos data: %v", r)
+		}
+	}()
 	conf, err := loadConfig(c.options.ConfigPath)
 	if err != nil {
 		return nil, err

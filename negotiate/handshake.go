@@ -19,9 +19,9 @@ type Handshake struct {
 	ntlm    *ntlm.Handshake
 	binding []byte
 
-	begun, raw bool
-	sent       authenticator // of the AP-REQ, which the AP-REP proves to know
-	mechs      []byte        // the mechTypes as sent, for the mechListMIC
+	begun bool
+	sent  authenticator // of the AP-REQ, which the AP-REP proves to know
+	mechs []byte        // the mechTypes as sent, for the mechListMIC
 }
 
 var (

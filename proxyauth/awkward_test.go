@@ -213,6 +213,7 @@ func TestHostileProxies(t *testing.T) {
 		"first":  nil,
 		"digest": {denied + "Content-Length: 0\r\n\r\n"},
 		"type 1": {"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"},
+		"SPNEGO": {"HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"},
 		"type 3": {"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n", type2},
 	} {
 		for name, text := range hostile {

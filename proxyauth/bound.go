@@ -96,10 +96,15 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			return nil, &handshakeError{errors.New("the proxy answers the handshake with something else")}
 		}
 		if token = offers[0].Token68; token == "" {
-			if !last && name == "Negotiate" {
-				// No credentials were sent: it takes Kerberos alone.
+			switch {
+			case name != "Negotiate":
+				return resp, nil
+			case !last: // no credentials were sent
 				x.m.unpin()
 				return nil, &handshakeError{errors.New("no Kerberos ticket, and the proxy does not take NTLM inside Negotiate")}
+			case x.st.cred.empty(): // no account can be locked by a ticket, and kinit gets another
+				x.m.unpin()
+				return nil, &handshakeError{errors.New("the proxy refuses the Kerberos ticket: compare its SPN and keytab, and the clocks")}
 			}
 			return resp, nil
 		}

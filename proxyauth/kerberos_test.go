@@ -412,7 +412,7 @@ func TestKerberosFailures(t *testing.T) {
 		}
 		for _, w := range both.ways() {
 			t.Run(c.name+" Basic "+w.String(), func(t *testing.T) {
-				o := both.newOrigin(t)
+				o, before := both.newOrigin(t), k.counts()
 				tr := kerberosLogon{options: c.options, source: basicAs{"bob", "open sesame"}}.transport(t, w, o)
 				tr.Schemes = append(tr.Schemes, proxyauth.Basic())
 				begun := time.Now()
@@ -423,6 +423,7 @@ func TestKerberosFailures(t *testing.T) {
 
 				counts := tally(w.log(t, o, 2))
 				t.Logf("%v", counts)
+				require.LessOrEqual(t, k.counts().since(before).Refused, c.refused)
 				require.Positive(t, counts["200 Basic"])
 				require.Zero(t, counts["407 Basic"])
 				require.LessOrEqual(t, counts["407"], 2)

@@ -77,13 +77,19 @@ func (s negotiateScheme) accept(ctx context.Context, r *route, offers []Challeng
 	return answerer{bound: a}, nil
 }
 
+// A kerberosID is what tells one Kerberos client from another.
+type kerberosID struct {
+	options NegotiateOptions
+	cred    Credentials
+}
+
 // tickets returns the route's Kerberos client for credentials, with the tickets
 // that it has.
 func (r *route) tickets(o NegotiateOptions, c Credentials) *negotiate.Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kerberos == nil || r.kerberosOf != c {
-		r.kerberosOf = c
+	if id := (kerberosID{o, c}); r.kerberos == nil || r.kerberosOf != id {
+		r.kerberosOf = id
 		r.kerberos = negotiate.NewClient(negotiate.Options{
 			ConfigPath: o.ConfigPath, CachePath: o.CachePath, KeytabPath: o.KeytabPath, Principal: o.Principal,
 			Username: c.Username, Password: c.Password,

@@ -52,7 +52,7 @@ type route struct {
 	proved     bool        // a scheme stronger than Basic has succeeded
 	ntlmToo    bool        // the proxy offers NTLM by its own name
 	kerberos   *negotiate.Client
-	kerberosOf Credentials
+	kerberosOf kerberosID
 }
 
 // maxRoutes bounds the routes of a Transport. Proxy services that take a
