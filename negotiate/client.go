@@ -52,6 +52,7 @@ type Client struct {
 
 // asking is a question to the KDC that others wait for as well.
 type asking struct {
+	began  time.Time
 	done   chan struct{}
 	ticket *Ticket
 	err    error
@@ -85,6 +86,12 @@ func (t *Ticket) now() time.Time {
 // down takes seconds each time.
 const failFor = 5 * time.Second
 
+// patience is how long an answer is waited for. gokrb5 gives each KDC five
+// seconds, and the proxy may offer something else.
+const patience = 4 * time.Second
+
+var errSilent = errors.New("no communication with a KDC within " + patience.String())
+
 // renewBefore is how long before its end a ticket is not used any more.
 const renewBefore = time.Minute
 
@@ -105,14 +112,23 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 	}
 	a := c.asking[spn]
 	if a == nil || !a.ended.IsZero() && time.Since(a.ended) > failFor {
-		a = &asking{done: make(chan struct{})}
+		a = &asking{began: time.Now(), done: make(chan struct{})}
 		c.asking[spn] = a
 		go c.ask(spn, a)
 	}
 	c.mu.Unlock()
+	tooLong := time.NewTimer(time.Until(a.began.Add(patience)))
+	defer tooLong.Stop()
 	select {
 	case <-a.done:
 		return a.ticket, a.err
+	case <-tooLong.C:
+		select {
+		case <-a.done:
+			return a.ticket, a.err
+		default:
+			return nil, explain(errSilent, spn)
+		}
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -1,6 +1,7 @@
 package negotiate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/jcmturner/gokrb5/v8/config"
 	"github.com/jcmturner/gokrb5/v8/credentials"
+	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 )
 
@@ -35,6 +37,16 @@ func loadConfig(path string) (*config.Config, error) {
 	conf, err := config.NewFromString(string(text))
 	if err != nil && !errors.As(err, new(config.UnsupportedDirective)) {
 		return nil, fmt.Errorf("krb5.conf: %w", err)
+	}
+	// gokrb5's defaults are older than RFC 8009.
+	for setting, ids := range map[string]*[]int32{
+		"default_tkt_enctypes": &conf.LibDefaults.DefaultTktEnctypeIDs,
+		"default_tgs_enctypes": &conf.LibDefaults.DefaultTGSEnctypeIDs,
+		"permitted_enctypes":   &conf.LibDefaults.PermittedEnctypeIDs,
+	} {
+		if !bytes.Contains(text, []byte(setting)) {
+			*ids = append(*ids, etypeID.AES256_CTS_HMAC_SHA384_192, etypeID.AES128_CTS_HMAC_SHA256_128)
+		}
 	}
 	return conf, nil
 }

@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
@@ -101,7 +102,11 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				return resp, nil
 			case !last: // no credentials were sent
 				x.m.unpin()
-				return nil, &handshakeError{errors.New("no Kerberos ticket, and the proxy does not take NTLM inside Negotiate")}
+				err := errors.New("the proxy does not take NTLM inside Negotiate")
+				if n, ok := h.(*negotiateHandshake); ok && n.noTicket != nil {
+					err = fmt.Errorf("%w, and it does not take NTLM inside Negotiate", n.noTicket)
+				}
+				return nil, &handshakeError{err}
 			case x.st.cred.empty(): // no account can be locked by a ticket, and kinit gets another
 				x.m.unpin()
 				return nil, &handshakeError{errors.New("the proxy refuses the Kerberos ticket: compare its SPN and keytab, and the clocks")}

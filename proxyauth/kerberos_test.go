@@ -402,12 +402,13 @@ func TestKerberosFailures(t *testing.T) {
 				require.Empty(t, o.received())
 				require.LessOrEqual(t, k.counts().since(before).Refused, c.refused)
 
-				sent := w.warmLog(t, o, 1)
+				counts := tally(w.warmLog(t, o, 1))
 				if !c.sent {
-					require.Empty(t, sent)
-				} else {
-					require.Equal(t, []squidEntry{w.entry(o, 407, "", "Negotiate")}, sent)
+					require.Empty(t, counts)
+					return
 				}
+				require.Equal(t, 1, counts["407 Negotiate"])
+				require.LessOrEqual(t, counts["407"], 1) // asked what else there is
 			})
 		}
 		for _, w := range both.ways() {
@@ -463,7 +464,7 @@ func TestKerberosFailures(t *testing.T) {
 				})
 				_, _, err := fetch(tr, w.target(o)) // later
 				assert.Less(t, time.Since(begun), 5*time.Second)
-				t.Log(err)
+				t.Log(err, tally(w.log(t, o, 1)))
 				requireAuthError(t, err, c.cause)
 				require.Empty(t, o.received())
 				require.Equal(t, c.refused, k.counts().since(before).Refused)

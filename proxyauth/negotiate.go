@@ -72,7 +72,7 @@ func (s negotiateScheme) accept(ctx context.Context, r *route, offers []Challeng
 		if c.empty() || r.offersNTLM() || errors.As(err, &refused) && refused.Rejected {
 			return answerer{}, err
 		}
-		a.client = nil
+		a.client, a.noTicket = nil, err
 	}
 	return answerer{bound: a}, nil
 }
@@ -114,10 +114,11 @@ func (r *route) offersNTLM() bool {
 // A negotiateAuth makes a handshake for each connection, or for each request
 // where the proxy does not remember the connection.
 type negotiateAuth struct {
-	client *negotiate.Client // nil: NTLM inside SPNEGO
-	spn    string
-	cred   Credentials
-	memory atomic.Int32 // of the proxy
+	client   *negotiate.Client // nil: NTLM inside SPNEGO, since there is
+	noTicket error
+	spn      string
+	cred     Credentials
+	memory   atomic.Int32 // of the proxy
 }
 
 // What is known of a proxy's memory for authenticated connections.
@@ -150,7 +151,7 @@ func (a *negotiateAuth) learned(remembered bool) {
 func (a *negotiateAuth) handshake(ctx context.Context, p peer) (handshake, error) {
 	binding := endPointBinding(p.tls)
 	if a.client == nil {
-		return &negotiateHandshake{negotiate.NTLM(ntlm.New(a.cred.Username, a.cred.Password, ntlm.Options{
+		return &negotiateHandshake{noTicket: a.noTicket, h: negotiate.NTLM(ntlm.New(a.cred.Username, a.cred.Password, ntlm.Options{
 			TargetName: a.spn, ChannelBinding: binding, Sign: true,
 		}))}, nil
 	}
@@ -158,10 +159,13 @@ func (a *negotiateAuth) handshake(ctx context.Context, p peer) (handshake, error
 	if err != nil {
 		return nil, err
 	}
-	return &negotiateHandshake{negotiate.Kerberos(ticket, binding)}, nil
+	return &negotiateHandshake{h: negotiate.Kerberos(ticket, binding)}, nil
 }
 
-type negotiateHandshake struct{ h *negotiate.Handshake }
+type negotiateHandshake struct {
+	h        *negotiate.Handshake
+	noTicket error // why it is NTLM
+}
 
 func (n *negotiateHandshake) next(token68 string) (string, bool, error) {
 	token, err := base64.StdEncoding.DecodeString(token68)
