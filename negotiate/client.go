@@ -136,7 +136,8 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 
 // ask ends by itself: gokrb5 gives each KDC five seconds.
 func (c *Client) ask(spn string, a *asking) {
-	a.ticket, a.err = c.obtain(spn)
+	var talked bool
+	a.ticket, talked, a.err = c.obtain(spn)
 	if a.err != nil {
 		a.err = explain(a.err, spn)
 	}
@@ -144,6 +145,8 @@ func (c *Client) ask(spn string, a *asking) {
 	a.ended = time.Now()
 	if a.err == nil {
 		c.tickets[spn] = a.ticket
+	}
+	if a.err == nil || !talked { // what is missing here, kinit may have brought a moment later
 		delete(c.asking, spn)
 	}
 	c.mu.Unlock()
@@ -151,8 +154,8 @@ func (c *Client) ask(spn string, a *asking) {
 }
 
 // obtain gets a service ticket from the cache, or with the TGT of the cache, of
-// the password or of the keytab.
-func (c *Client) obtain(spn string) (t *Ticket, err error) {
+// the password or of the keytab. talked says that a KDC was asked for it.
+func (c *Client) obtain(spn string) (t *Ticket, talked bool, err error) {
 	// gokrb5 takes well-formed files and answers for granted.
 	defer func() {
 		if r := recover(); r != nil {
@@ -161,7 +164,7 @@ func (c *Client) obtain(spn string) (t *Ticket, err error) {
 	}()
 	conf, err := loadConfig(c.options.ConfigPath)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	cache, cacheErr := loadCache(c.options.CachePath)
 	if cacheErr == nil && c.options.Username != "" && !strings.EqualFold(cache.user(), bareName(c.options.Username)) {
@@ -169,23 +172,25 @@ func (c *Client) obtain(spn string) (t *Ticket, err error) {
 	}
 	if cacheErr == nil {
 		if t := cache.find(spn); t != nil {
-			return t, nil
+			return t, false, nil
 		}
 		if tgt := cache.find("krbtgt/" + cache.realm()); tgt != nil {
-			return exchange(newClient(tgt.name, tgt.realm, conf), tgt, spn, conf)
+			t, err = exchange(newClient(tgt.name, tgt.realm, conf), tgt, spn, conf)
+			return t, true, err
 		}
 		cacheErr = errors.New("the ticket cache has no valid ticket (kinit gets one)")
 	}
 	login, err := c.login(conf)
 	if err != nil {
-		return nil, fmt.Errorf("%w; %w", cacheErr, err)
+		return nil, false, fmt.Errorf("%w; %w", cacheErr, err)
 	}
 	defer login.Destroy()
 	tgt, err := authenticate(login, conf)
 	if err != nil {
-		return nil, err
+		return nil, true, err
 	}
-	return exchange(login, tgt, spn, conf)
+	t, err = exchange(login, tgt, spn, conf)
+	return t, true, err
 }
 
 // login returns a gokrb5 client for the password or the keytab.
