@@ -46,6 +46,7 @@ type Client struct {
 	options Options
 
 	mu      sync.Mutex
+	stamp   string // of the files when the rest was got from them
 	tickets map[string]*Ticket
 	asking  map[string]*asking // under way, or failed not long ago
 }
@@ -86,6 +87,16 @@ func (t *Ticket) now() time.Time {
 // down takes seconds each time.
 const failFor = 5 * time.Second
 
+// standsFor returns how long the failure is not tried again. A password or key
+// that the KDC refused is an attempt at the account.
+func (a *asking) standsFor() time.Duration {
+	var e *Error
+	if errors.As(a.err, &e) && e.Rejected {
+		return 15 * time.Minute
+	}
+	return failFor
+}
+
 // patience is how long an answer is waited for. gokrb5 gives each KDC five
 // seconds, and the proxy may offer something else.
 const patience = 4 * time.Second
@@ -105,13 +116,19 @@ func NewClient(o Options) *Client {
 // asks the KDC once. The errors name the cause and the remedy; ctx ends the
 // call, though not at once what gokrb5 does for it.
 func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
+	stamp := c.options.stamp()
 	c.mu.Lock()
+	if stamp != c.stamp { // kinit, a new keytab: perhaps another user's
+		c.stamp = stamp
+		clear(c.tickets)
+		clear(c.asking)
+	}
 	if t := c.tickets[spn]; t != nil && time.Until(t.end) > renewBefore {
 		c.mu.Unlock()
 		return t, nil
 	}
 	a := c.asking[spn]
-	if a == nil || !a.ended.IsZero() && time.Since(a.ended) > failFor {
+	if a == nil || !a.ended.IsZero() && time.Since(a.ended) > a.standsFor() {
 		a = &asking{began: time.Now(), done: make(chan struct{})}
 		c.asking[spn] = a
 		go c.ask(spn, a)
@@ -143,11 +160,13 @@ func (c *Client) ask(spn string, a *asking) {
 	}
 	c.mu.Lock()
 	a.ended = time.Now()
-	if a.err == nil {
-		c.tickets[spn] = a.ticket
-	}
-	if a.err == nil || !talked { // what is missing here, kinit may have brought a moment later
-		delete(c.asking, spn)
+	if c.asking[spn] == a { // and not of files that have changed meanwhile
+		if a.err == nil {
+			c.tickets[spn] = a.ticket
+		}
+		if a.err == nil || !talked { // what is missing here, kinit may have brought a moment later
+			delete(c.asking, spn)
+		}
 	}
 	c.mu.Unlock()
 	close(a.done)
@@ -167,7 +186,7 @@ func (c *Client) obtain(spn string) (t *Ticket, talked bool, err error) {
 		return nil, false, err
 	}
 	cache, cacheErr := loadCache(c.options.CachePath)
-	if cacheErr == nil && c.options.Username != "" && !strings.EqualFold(cache.user(), bareName(c.options.Username)) {
+	if cacheErr == nil && c.options.Username != "" && !cache.isOf(c.options.Username) {
 		cacheErr = errors.New("the ticket cache is another user's")
 	}
 	if cacheErr == nil {

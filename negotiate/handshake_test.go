@@ -265,3 +265,21 @@ func FuzzNext(f *testing.F) {
 		n.Next(token)
 	})
 }
+
+// Files that are malformed are errors, which show nothing of keys.
+func TestMalformedFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	none := filepath.Join(dir, "none")
+	for _, text := range []string{"\x05\x02\x00\x00\x00\x40SECRETKEYBYTES", "SECRETKEYBYTES", ""} {
+		_, err := NewClient(Options{CachePath: none, KeytabPath: write("keytab", text)}).Ticket(context.Background(), "HTTP/x")
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "SECRET")
+	}
+	_, err := NewClient(Options{CachePath: none, ConfigPath: write("krb5.conf", "[realms]\nA = {}\n"), Username: "a@A", Password: "p"}).Ticket(context.Background(), "HTTP/x")
+	require.Error(t, err)
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,11 +58,21 @@ type cache struct{ *credentials.CCache }
 func (c cache) user() string  { return c.DefaultPrincipal.PrincipalName.PrincipalNameString() }
 func (c cache) realm() string { return c.DefaultPrincipal.Realm }
 
+// clockSkew is how far the KDC's clock may be ahead.
+const clockSkew = 5 * time.Minute
+
+// isOf reports whether the cache is of the user: of that name, and of that realm
+// if the name has one.
+func (c cache) isOf(username string) bool {
+	_, realm, ok := cutLast(username, "@")
+	return strings.EqualFold(c.user(), bareName(username)) && (!ok || strings.EqualFold(c.realm(), realm))
+}
+
 // find returns a ticket for a service that is good for a while, or nil.
 func (c cache) find(service string) *Ticket {
 	for _, cred := range c.Credentials {
 		now := time.Now()
-		if cred.Server.PrincipalName.PrincipalNameString() != service || cred.StartTime.After(now) || cred.EndTime.Sub(now) < renewBefore {
+		if cred.Server.PrincipalName.PrincipalNameString() != service || cred.StartTime.After(now.Add(clockSkew)) || cred.EndTime.Sub(now) < renewBefore {
 			continue
 		}
 		t := &Ticket{key: cred.Key, realm: cred.Client.Realm, name: cred.Client.PrincipalName, end: cred.EndTime}
@@ -72,26 +83,43 @@ func (c cache) find(service string) *Ticket {
 	return nil
 }
 
-// loadCache reads the ticket cache.
-func loadCache(name string) (c cache, err error) {
+// cachePath returns the file of the ticket cache.
+func cachePath(name string) (path string, err error) {
 	if name == "" {
 		name = os.Getenv("KRB5CCNAME")
 	}
 	if name == "" {
 		name = fmt.Sprintf("/tmp/krb5cc_%d", os.Getuid())
 	}
-	path := name
 	if kind, rest, ok := strings.Cut(name, ":"); ok && kind == strings.ToUpper(kind) && len(kind) > 1 {
 		switch kind {
 		case "FILE":
-			path = rest
+			return rest, nil
 		case "DIR":
-			if path, err = primary(rest); err != nil {
-				return c, err
-			}
-		default:
-			return c, fmt.Errorf("ticket caches of type %s cannot be read: use FILE or DIR", kind)
+			return primary(rest)
 		}
+		return "", fmt.Errorf("ticket caches of type %s cannot be read: use FILE or DIR", kind)
+	}
+	return name, nil
+}
+
+// stamp tells the state of the files that credentials come from.
+func (o Options) stamp() string {
+	cache, _ := cachePath(o.CachePath)
+	stamp := cache
+	for _, path := range []string{cache, keytabPath(o.KeytabPath)} {
+		if info, err := os.Stat(path); err == nil {
+			stamp += fmt.Sprint(";", info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return stamp
+}
+
+// loadCache reads the ticket cache.
+func loadCache(name string) (c cache, err error) {
+	path, err := cachePath(name)
+	if err != nil {
+		return c, err
 	}
 	// gokrb5 takes a well-formed file for granted.
 	defer func() {
@@ -122,12 +150,16 @@ func primary(dir string) (string, error) {
 	return filepath.Join(dir, filepath.Base(strings.TrimSpace(string(name)))), nil
 }
 
-// loadKeytab reads the client keytab, and finds out whose it is.
-func loadKeytab(path, principal string) (kt *keytab.Keytab, name, realm string, err error) {
+func keytabPath(path string) string {
 	if path == "" {
 		path = os.Getenv("KRB5_CLIENT_KTNAME")
 	}
-	if path == "" {
+	return strings.TrimPrefix(path, "FILE:")
+}
+
+// loadKeytab reads the client keytab, and finds out whose it is.
+func loadKeytab(path, principal string) (kt *keytab.Keytab, name, realm string, err error) {
+	if path = keytabPath(path); path == "" {
 		return nil, "", "", errors.New("no keytab (KRB5_CLIENT_KTNAME), no user name and password")
 	}
 	defer func() {
@@ -135,9 +167,12 @@ func loadKeytab(path, principal string) (kt *keytab.Keytab, name, realm string, 
 			err = fmt.Errorf("the keytab %s is malformed", path)
 		}
 	}()
-	kt, err = keytab.Load(strings.TrimPrefix(path, "FILE:"))
-	if err != nil {
-		return nil, "", "", fmt.Errorf("keytab: %w", err)
+	kt, err = keytab.Load(path)
+	if file := new(fs.PathError); errors.As(err, &file) {
+		return nil, "", "", fmt.Errorf("keytab: %w", file)
+	} else if err != nil {
+		// Without gokrb5's words, which repeat the file and its keys.
+		return nil, "", "", fmt.Errorf("the keytab %s is malformed", path)
 	}
 	if principal != "" {
 		name, realm, _ = cutLast(principal, "@")

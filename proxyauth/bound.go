@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 var (
@@ -51,6 +53,9 @@ func (x *exchange) sendBound() (*http.Response, error) {
 		h, err := bound.handshake(x.req.Context(), p)
 		if err != nil {
 			x.m.unpin()
+			if ctx := x.req.Context(); ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
 			return nil, &handshakeError{err}
 		}
 		resp, err := x.handshake(h)
@@ -69,8 +74,13 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 	name := x.st.scheme.Name()
 	d.tried, d.source = append(d.tried, name), x.st.from
 	token := ""
+	var denied *http.Response // the reply to the last leg
+	answered := false         // that leg had all that the proxy needs
 	for {
 		reply, last, err := h.next(token)
+		if err != nil && answered && !x.st.cred.empty() {
+			return denied, nil // a refusal, in whatever words
+		}
 		if err != nil {
 			x.m.unpin()
 			return nil, &handshakeError{err}
@@ -113,7 +123,11 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			}
 			return resp, nil
 		}
+		denied, answered = resp, last
 		if !x.m.keep(resp) {
+			if last && !x.st.cred.empty() {
+				return resp, nil
+			}
 			x.m.unpin()
 			return nil, &handshakeError{errors.New("the proxy closes the connection between the legs of the handshake")}
 		}
@@ -129,7 +143,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 		if offers := last.of(x.st.scheme.Name()); len(offers) > 0 {
 			if err := h.done(offers[0].Token68); err != nil {
 				x.m.unpin()
-				return nil, err
+				return nil, fmt.Errorf("%w: %w", negotiate.ErrServer, err)
 			}
 		}
 	}

@@ -77,7 +77,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			return st, nil
 		case errors.Is(err, ErrNoCredentials):
 			deny(ErrNoCredentials, "")
-		case errors.As(err, &refused) && refused.Rejected:
+		case errors.As(err, &refused) && refused.Rejected && !cred.empty():
 			r.reject(&standing{scheme: scheme, cred: cred}, realm)
 			deny(ErrRejected, "%s: %v", name, err)
 		case cred.empty():

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
@@ -102,7 +103,7 @@ func (r *route) tickets(o NegotiateOptions, c Credentials) *negotiate.Client {
 func (r *route) noteOffers(d *denial) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ntlmToo = len(d.of("NTLM")) > 0
+	r.ntlmToo = len(d.of("NTLM")) > 0 && slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return s.Name() == "NTLM" })
 }
 
 func (r *route) offersNTLM() bool {

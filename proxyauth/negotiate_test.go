@@ -251,3 +251,50 @@ func TestNegotiateStream(t *testing.T) {
 		}
 	}
 }
+
+// A refusal is one, in whatever words: a password goes out once.
+func TestNegotiateRejectToken(t *testing.T) {
+	o := newOrigin(t)
+	const reject = "oQcwBaADCgEC" // NegTokenResp, negState reject
+	type2 := "HTTP/1.1 407 Go on\r\nProxy-Authenticate: Negotiate " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
+	var final atomic.Int32
+	s := scriptedProxy(t, func(req *http.Request) string {
+		switch field := req.Header.Get("Proxy-Authorization"); {
+		case field == "":
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"
+		case strings.HasPrefix(field, "Negotiate TlRM"): // the answer to a bare type 2
+			final.Add(1)
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate " + reject + "\r\nContent-Length: 0\r\n\r\n"
+		}
+		return type2
+	})
+	tr := s.transport(t, o)
+	for range 5 {
+		_, _, err := fetch(tr, o.HTTP.URL)
+		require.ErrorIs(t, err, proxyauth.ErrRejected)
+	}
+	require.EqualValues(t, 1, final.Load())
+}
+
+// A ticket cache that becomes another user's counts for the next handshake, and
+// one of another realm not at all.
+func TestNegotiateCacheChanges(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: map[string]string{"alice": "", "bob": ""}})
+	options := withTicket(t, p)
+	tr := newTransport(t, p, o)
+	tr.Credentials, tr.Schemes = nil, []proxyauth.Scheme{proxyauth.Negotiate(options)}
+	requireOK(t, tr, o.HTTP.URL)
+	require.NoError(t, p.WriteTicketCache(options.CachePath, "bob", time.Hour))
+	tr.CloseIdleConnections()
+	p.Reset()
+	requireOK(t, tr, o.HTTP.URL)
+	require.Equal(t, 1, p.Attempts("bob"))
+	require.Zero(t, p.Attempts("alice"))
+
+	tr = newTransport(t, p, o)
+	tr.Credentials = proxyauth.UserPassword("bob@OTHER.EXAMPLE", "wrong")
+	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(options)}
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.Error(t, err)
+}
