@@ -3,6 +3,7 @@ package proxyauth_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -387,5 +388,42 @@ func TestLeadersTroubleIsItsOwn(t *testing.T) {
 	require.ErrorIs(t, <-leader, context.Canceled)
 	for range 5 {
 		require.NoError(t, <-others)
+	}
+}
+
+// A lead that waits for a slow origin is taken over by one other request; and
+// when the first is answered, nobody waits for the second.
+func TestSlowLead(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	slow := make(chan struct{})
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			<-slow
+		}
+		io.WriteString(w, "origin")
+	}
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+	tr := newTransport(t, p, o)
+	ended := make(chan error, 20)
+	for range 2 {
+		go func() { _, _, err := fetch(tr, o.HTTP.URL+"/slow"); ended <- err }()
+	}
+	require.Eventually(t, func() bool { return p.Attempts("alice") == 1 }, 5*time.Second, time.Millisecond)
+	for range 18 {
+		go func() { _, _, err := fetch(tr, o.HTTP.URL+"/quick"); ended <- err }()
+	}
+	for range 18 { // after the other, or a quick one, has taken the lead over
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(15 * time.Second):
+			close(slow)
+			t.Fatal("still waiting")
+		}
+	}
+	close(slow)
+	for range 2 {
+		require.NoError(t, <-ended)
 	}
 }

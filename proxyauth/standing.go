@@ -47,9 +47,10 @@ type rejection struct {
 // whether they are right are only sent under a lead: a thousand goroutines must
 // not try one wrong password a thousand times.
 type lead struct {
-	done chan struct{}
-	next bool       // taken over from one that took too long
-	err  *AuthError // set before done is closed: ends those who waited, too
+	done chan struct{} // closed when it is known how the route stands, or by release
+	over bool          // it is; of route.mu
+	next bool          // taken over from one that took too long
+	err  *AuthError    // set before done is closed: ends those who waited, too
 }
 
 // maxWait is how long a request waits for another one to find out before it
@@ -130,15 +131,24 @@ func (r *route) release(l *lead, err error) {
 	if l == nil {
 		return
 	}
-	if e, ok := err.(*AuthError); ok && e.cause == nil && (e.Err == ErrRejected || e.Err == ErrNoCredentials) {
-		l.err = e
+	e, ok := err.(*AuthError)
+	if ok && (e.cause != nil || e.Err != ErrRejected && e.Err != ErrNoCredentials) {
+		e = nil
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endLead(l, e)
+}
+
+// endLead wakes those who wait for l, once. r.mu is held.
+func (r *route) endLead(l *lead, err *AuthError) {
 	if r.learner == l {
 		r.learner = nil
 	}
-	r.mu.Unlock()
-	close(l.done)
+	if !l.over {
+		l.over, l.err = true, err
+		close(l.done)
+	}
 }
 
 // settle makes st the route's standing, after it let a request pass.
@@ -155,6 +165,13 @@ func (r *route) settle(st *standing) *standing {
 	if old := r.standing.Swap(st); old != nil && old.pool != st.pool {
 		old.retire()
 	}
+	// Whoever has found out, nobody has to wait any longer: the lead may have
+	// been taken over from this request.
+	r.mu.Lock()
+	if r.learner != nil {
+		r.endLead(r.learner, nil)
+	}
+	r.mu.Unlock()
 	return st
 }
 

@@ -473,6 +473,7 @@ func TestParseParams(t *testing.T) {
 
 func FuzzParseParams(f *testing.F) {
 	f.Add(`realm="r", nc=00000001`)
+	f.Add("a=\"\\\x01\"")
 	f.Fuzz(func(t *testing.T, s string) {
 		params, err := parseParams(s)
 		if err != nil {
