@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -137,6 +138,19 @@ func requireOK(t testing.TB, rt http.RoundTripper, url string) {
 	require.NoError(t, err)
 	require.Equal(t, 200, status, body)
 	require.Contains(t, body, "origin")
+}
+
+// allRejected makes n requests at once, each of which must end in ErrRejected.
+func allRejected(t testing.TB, n int, rt http.RoundTripper, url string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			_, _, err := fetch(rt, url)
+			assert.ErrorIs(t, err, proxyauth.ErrRejected)
+		})
+	}
+	wg.Wait()
 }
 
 // ways are the two ways through a proxy, by the origin's URL.

@@ -5,12 +5,10 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
@@ -189,14 +187,7 @@ func TestNegotiateNTLM(t *testing.T) {
 				tr = newTransport(t, p, o)
 				tr.Credentials = proxyauth.UserPassword("alice", "wrong")
 				p.Reset()
-				var wg sync.WaitGroup
-				for range 50 {
-					wg.Go(func() {
-						_, _, err := fetch(tr, url)
-						assert.ErrorIs(t, err, proxyauth.ErrRejected)
-					})
-				}
-				wg.Wait()
+				allRejected(t, 50, tr, url)
 				require.Equal(t, 1, p.Attempts("alice"))
 			})
 		}

@@ -162,14 +162,7 @@ func TestNTLMRejected(t *testing.T) {
 			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
 			tr := newTransport(t, p, o)
 			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
-			var wg sync.WaitGroup
-			for range 1000 {
-				wg.Go(func() {
-					_, _, err := fetch(tr, url)
-					assert.ErrorIs(t, err, proxyauth.ErrRejected)
-				})
-			}
-			wg.Wait()
+			allRejected(t, 1000, tr, url)
 			require.Equal(t, 1, p.Attempts("alice"))
 			require.Equal(t, 3, p.Counts().Requests)
 		})

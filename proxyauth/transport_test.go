@@ -94,14 +94,7 @@ func TestWrongPassword(t *testing.T) {
 			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
 			tr := newTransport(t, p, o)
 			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
-			var wg sync.WaitGroup
-			for range 100 {
-				wg.Go(func() {
-					_, _, err := fetch(tr, url)
-					require.ErrorIs(t, err, proxyauth.ErrRejected)
-				})
-			}
-			wg.Wait()
+			allRejected(t, 100, tr, url)
 			require.Equal(t, 1, p.Refused("alice"))
 			require.Equal(t, 2, p.Counts().Requests)
 			_, _, err := fetch(tr, url)
