@@ -102,6 +102,9 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		d.read(resp, x.m.hangUp)
 		offers := x.offers()
+		if len(offers) == 0 && last && !x.st.cred.empty() {
+			return resp, nil // a refusal, though it offers the scheme no more
+		}
 		if len(offers) == 0 {
 			x.m.unpin()
 			return nil, &handshakeError{errors.New("the proxy answers the handshake with something else")}

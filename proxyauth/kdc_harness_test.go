@@ -468,7 +468,7 @@ func TestKDCHarness(t *testing.T) {
 
 		// A ticket of 1 s.
 		cache = k.ccache(t, "alice", "-l", "1s")
-		time.Sleep(1100 * time.Millisecond)
+		time.Sleep(1100 * time.Millisecond) // longer than it lasts
 		_, err = k.tool(cache, "", "klist", "-s")
 		require.Error(t, err, "the ticket is still good")
 

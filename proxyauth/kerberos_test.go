@@ -238,7 +238,7 @@ func testShortTickets(t *testing.T, site kerberosSite) {
 	cached := kerberosLogon{options: proxyauth.NegotiateOptions{ConfigPath: site.k.krb5Conf, CachePath: cache}}.transport(t, w, o)
 
 	requireOK(t, keytab, w.target(o))
-	time.Sleep(2100 * time.Millisecond)
+	time.Sleep(2100 * time.Millisecond) // longer than the tickets last
 	keytab.CloseIdleConnections()
 	requireOK(t, keytab, w.target(o))
 

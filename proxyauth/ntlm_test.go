@@ -545,3 +545,31 @@ func TestNTLMCloseIdleConnections(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+// A refusal that offers NTLM no more is one all the same: the password does not
+// go out again.
+func TestNTLMRefusedWithoutOffer(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			var final atomic.Int32
+			s := scriptedProxy(t, func(req *http.Request) string {
+				offer := "NTLM"
+				switch field := req.Header.Get("Proxy-Authorization"); {
+				case strings.HasPrefix(field, "NTLM TlRMTVNTUAAB"):
+					offer += " " + stubType2
+				case strings.HasPrefix(field, "NTLM TlRMTVNTUAAD"):
+					final.Add(1)
+					offer = "X-Other"
+				}
+				return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + offer + "\r\nContent-Length: 0\r\n\r\n"
+			})
+			tr := s.transport(t, o)
+			for range 3 {
+				_, _, err := fetch(tr, url)
+				assert.ErrorIs(t, err, proxyauth.ErrRejected)
+			}
+			require.EqualValues(t, 1, final.Load())
+		})
+	}
+}

@@ -153,7 +153,7 @@ func TestDelay(t *testing.T) {
 	p = newAwkward(t, Behaviour{Delay: time.Hour})
 	dialRaw(t, p).send(anywhere)
 	for p.Counts().Requests == 0 {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // until the request is there
 	}
 	p.Close() // does not wait an hour
 }

@@ -341,7 +341,7 @@ func TestDigestNonceUses(t *testing.T) {
 
 func TestDigestOldNonces(t *testing.T) {
 	_, c := newDigest(t, Digest{NonceLifetime: 10 * time.Millisecond})
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(20 * time.Millisecond) // longer than the nonce lasts
 	want(t, "too old", isStale(c.ask()), true)
 
 	_, c = newDigest(t, Digest{})

@@ -45,7 +45,7 @@ func TestTunnel(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, origin.Listener.Addr().String())
 		},
 	})
-	tr := &http.Transport{Proxy: http.ProxyURL(p.URLFor("bob", "sesame")), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	tr := &http.Transport{Proxy: http.ProxyURL(p.URLFor("bob", "sesame")), TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // the certificate is not api.example's
 	defer tr.CloseIdleConnections()
 	_, body := get(t, &http.Client{Transport: tr}, "https://api.example/x")
 	want(t, "body", body, "GET /x ")
