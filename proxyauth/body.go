@@ -10,6 +10,9 @@ import (
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
+// isStream reports whether req has a body that can be read only once.
+func isStream(req *http.Request) bool { return hasBody(req) && req.GetBody == nil }
+
 // A heldBody is a request body that can be read only once, for a leg that may
 // end before the proxy asks for it. net/http reads and closes it, perhaps after
 // the leg has ended; the caller's body is closed once, when nothing needs it.

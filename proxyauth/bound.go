@@ -44,6 +44,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			if passed {
 				return resp, nil
 			}
+			x.r.t.counters.challenges.Add(1)
 			// The proxy has forgotten the connection: once more from the start.
 			if !x.m.keep(resp) {
 				x.m.unpin()
@@ -70,6 +71,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 // handshake runs the legs on the pinned connection. A body goes with the last
 // one.
 func (x *exchange) handshake(h handshake) (*http.Response, error) {
+	x.r.t.counters.handshakes.Add(1)
 	d := &x.denial
 	name := x.st.scheme.Name()
 	d.tried, d.source = append(d.tried, name), x.st.from
@@ -85,11 +87,19 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			x.m.unpin()
 			return nil, &handshakeError{err}
 		}
-		if last && x.lead == nil && x.r.standing.Load() != x.st {
-			// The credentials were refused meanwhile, or others took their place.
-			x.m.unpin()
-			return nil, errMoved
+		if last && x.lead == nil {
+			var settled *standing
+			if settled, x.lead, err = x.r.enter(x.req, true); err != nil {
+				x.m.unpin()
+				return nil, err
+			}
+			if settled != x.st {
+				// The credentials were refused meanwhile, or others took their place.
+				x.m.unpin()
+				return nil, errMoved
+			}
 		}
+		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
 		d.sent = append(d.sent, secrets(authorization)...)
 		probe := hasBody(x.req) && !last
@@ -100,7 +110,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		if resp.StatusCode != http.StatusProxyAuthRequired {
 			return x.consented(h, resp, probe)
 		}
-		d.read(resp, x.m.hangUp)
+		x.read(resp)
 		offers := x.offers()
 		if len(offers) == 0 && last && !x.st.cred.empty() {
 			return resp, nil // a refusal, though it offers the scheme no more
@@ -180,14 +190,20 @@ func (x *exchange) skip(failure *handshakeError) {
 
 // reenter goes on by what others have found out.
 func (x *exchange) reenter() error {
-	settled, lead, err := x.r.enter(x.req)
-	if err != nil {
-		return err
+	settled := x.r.standing.Load()
+	if x.lead == nil {
+		var err error
+		if settled, x.lead, err = x.r.enter(x.req, false); err != nil {
+			return err
+		}
 	}
-	if x.lead = lead; settled != nil {
-		x.follow(settled)
-	} else {
+	switch {
+	case settled == nil:
 		x.st = x.r.unknown(x.req)
+	case settled.refusal != nil:
+		return settled.refusal.again(x.req)
+	default:
+		x.follow(settled)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (r *route) standFor(ctx context.Context, scheme Scheme, offers []Challenge,
 	if err != nil {
 		return nil, err
 	}
-	st := &standing{answerer: a, scheme: scheme, cred: cred, from: source}
+	st := &standing{answerer: a, scheme: scheme, cred: cred, from: source, proof: new(proof)}
 	if len(offers) > 0 {
 		st.realm = offers[0].Param("realm")
 	}

@@ -40,6 +40,11 @@ type CredentialRequest struct {
 	// Realm is the realm of the proxy's challenge, as received; "" where the
 	// scheme has none, or when Basic is sent without waiting for a challenge.
 	Realm string
+
+	// Rejected are the credentials that this proxy refused not long ago
+	// (Transport.RejectedFor), the latest last. They are not sent again: a
+	// source that keeps what it once got can see here that it must get anew.
+	Rejected []Credentials
 }
 
 // A CredentialSource supplies credentials. It is asked when a proxy demands
@@ -75,7 +80,9 @@ func (s *userPassword) ProxyCredentials(context.Context, CredentialRequest) (Cre
 // errors.
 func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c Credentials, from string, err error) {
 	if r.t.source != nil {
-		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{Proxy: r.proxyURL(), Scheme: scheme.Name(), Realm: realm})
+		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{
+			Proxy: r.proxyURL(), Scheme: scheme.Name(), Realm: realm, Rejected: r.allRejected(),
+		})
 		if err != nil && !errors.Is(err, ErrNoCredentials) {
 			return Credentials{}, "", err
 		}

@@ -42,12 +42,27 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
+// dialProxyAgain is dialProxy with retries, for connections on which nothing
+// but requests to be forwarded will travel.
+func (r *route) dialProxyAgain(ctx context.Context, trace *httptrace.ClientTrace) (net.Conn, error) {
+	retrying := r.retrying()
+	for {
+		conn, err := r.dialProxy(ctx, trace, false)
+		if err == nil || !retrying.again(ctx, err) {
+			return conn, err
+		}
+	}
+}
+
 // dialProxy reaches the proxy: TCP as Base dials, then TLS for an https://
-// proxy. All ways out go through here.
-func (r *route) dialProxy(ctx context.Context, trace *httptrace.ClientTrace) (net.Conn, error) {
+// proxy. All ways out go through here. A raw connection is not metered.
+func (r *route) dialProxy(ctx context.Context, trace *httptrace.ClientTrace, raw bool) (net.Conn, error) {
 	conn, err := r.t.dial(ctx, "tcp", hostPort(r.url))
 	if err != nil {
 		return nil, &proxyDialError{r.name, "connecting", err}
+	}
+	if !raw {
+		conn = &meter{Conn: conn, counters: &r.t.counters}
 	}
 	if r.url.Scheme != "https" {
 		return conn, nil

@@ -22,7 +22,7 @@ func (r *route) forwardTransport() *http.Transport {
 	f := r.t.base.Clone()
 	// Without userinfo: net/http would make Basic of it, over any other header.
 	f.Proxy = http.ProxyURL(r.url)
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dialProxy(ctx, nil) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dialProxyAgain(ctx, nil) }
 	f.DialContext, f.DialTLSContext = dial, dial
 	f.Dial, f.DialTLS = nil, nil //lint:ignore SA1019 Base's own are behind dialProxy
 	// The proxy is spoken to in HTTP/1.1.
@@ -47,7 +47,7 @@ func (r *route) pinnedTransport() *http.Transport {
 	p.DisableKeepAlives, p.MaxConnsPerHost, p.MaxIdleConnsPerHost = false, 0, 0
 	p.DialTLSContext = nil
 	p.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := r.dialProxy(ctx, httptrace.ContextClientTrace(ctx))
+		conn, err := r.dialProxyAgain(ctx, httptrace.ContextClientTrace(ctx))
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +59,7 @@ func (r *route) pinnedTransport() *http.Transport {
 }
 
 func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
-	f := &forwarding{r: r, req: req}
+	f := &forwarding{r: r, req: req, retry: r.retrying()}
 	resp, err := r.run(f)
 	if f.held != nil {
 		f.held.finish()
@@ -86,8 +86,9 @@ type forwarding struct {
 	out   http.Request // req as the last leg sent it
 	legs  int
 	held  *heldBody // of the last leg, if that was careful with a stream
-	hurry bool      // the proxy does not know Expect
-	conn  *pinned   // for a connection-bound scheme
+	retry retrying
+	hurry bool    // the proxy does not know Expect
+	conn  *pinned // for a connection-bound scheme
 }
 
 func (f *forwarding) request() *http.Request { return f.req }
@@ -119,9 +120,14 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 		if careful {
 			out.Header["Expect"] = []string{"100-continue"}
 			out.Close = true
+			if out.ContentLength <= 0 && len(out.TransferEncoding) == 0 {
+				// Else net/http reads ahead, for a GET or DELETE, whether
+				// there is a body at all.
+				out.ContentLength, out.TransferEncoding = -1, []string{"chunked"}
+			}
 		}
 	}
-	resp, err := f.r.forward.RoundTrip(out)
+	resp, err := f.roundTrip(out)
 	if err != nil {
 		return nil, unwrapDial(err)
 	}
@@ -132,6 +138,32 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 		return f.send(authorization, false)
 	}
 	return resp, nil
+}
+
+// roundTrip sends out, and once more where Transport.Retry allows that: when its
+// connection is lost before anything of it left.
+func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
+	if f.r.t.retry == nil {
+		return f.r.forward.RoundTrip(out)
+	}
+	var m *meter
+	var wrote int64
+	ctx := httptrace.WithClientTrace(f.r.forDialing(f.req).Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		m = meterOf(info.Conn)
+		wrote = m.wrote.Load()
+	}})
+	for {
+		resp, err := f.r.forward.RoundTrip(out.WithContext(ctx))
+		if err == nil || m == nil || m.wrote.Load() != wrote || hasBody(out) && out.GetBody == nil || !f.retry.again(ctx, &lostError{error: err}) {
+			return resp, err
+		}
+		if hasBody(out) {
+			var err error
+			if out.Body, err = out.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 // pin takes a connection from the pool.
@@ -152,10 +184,27 @@ func (f *forwarding) unpin() {
 	}
 }
 
-// sendPinned runs a leg on the pinned connection. The probe is an OPTIONS: were
-// it the request without its body, a proxy that asks for nothing after all would
-// pass on an empty POST. (It has no Max-Forwards: squid answers 501 to that
-// before it looks at the credentials.)
+// options makes out the probe: an OPTIONS, for were it the request without its
+// body, a proxy that asks for nothing after all would pass on an empty POST. (It
+// has no Max-Forwards: squid answers 501 to that before it looks at the
+// credentials.)
+func (f *forwarding) options(out *http.Request) {
+	out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodOptions, nil, nil, 0
+	out.TransferEncoding, out.Trailer = nil, nil
+	out.Header = http.Header{"Proxy-Connection": {"keep-alive"}}
+	if agent, ok := f.req.Header["User-Agent"]; ok {
+		out.Header["User-Agent"] = agent
+	}
+}
+
+func (f *forwarding) probe() (*http.Response, error) {
+	out := *f.req
+	f.options(&out)
+	resp, err := f.r.forward.RoundTrip(&out)
+	return resp, unwrapDial(err)
+}
+
+// sendPinned runs a leg on the pinned connection.
 func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Response, error) {
 	conn := f.conn
 	out := withoutProxyAuthorization(f.req)
@@ -181,12 +230,8 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 	}
 	switch {
 	case probe:
-		out.Method, out.Body, out.GetBody, out.ContentLength = http.MethodOptions, nil, nil, 0
-		out.TransferEncoding, out.Trailer = nil, nil
-		out.Header = http.Header{
-			proxyAuthorization: authorization, "Proxy-Connection": {"keep-alive"},
-			"User-Agent": f.req.Header["User-Agent"],
-		}
+		f.options(out)
+		out.Header[proxyAuthorization] = authorization
 	case hasBody(f.req):
 		raw, err := f.body(false)
 		if err != nil {
@@ -198,19 +243,21 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 	default:
 		f.legs++
 	}
-	wrote, read, reused := conn.wire.wrote.Load(), conn.wire.read.Load(), conn.authenticated
+	meter, reused := meterOf(conn.wire.Conn), conn.authenticated
+	wrote, read := meter.wrote.Load(), meter.read.Load()
 	resp, err := conn.cc.RoundTrip(out)
 	if err == nil {
 		conn.http10 = !resp.ProtoAtLeast(1, 1)
 		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired
 		return resp, nil
 	}
-	nothing := conn.wire.wrote.Load() == wrote && (body == nil || !body.begun.Load())
+	nothing := meter.wrote.Load() == wrote && (body == nil || !body.begun.Load())
 	if body != nil {
 		body.Close() // net/http does not if the connection was dead
 	}
 	f.unpin()
-	if reused && f.req.Context().Err() == nil && conn.wire.read.Load() == read && f.repeatable(nothing) {
+	if meter.read.Load() == read && f.req.Context().Err() == nil && f.repeatable(nothing) &&
+		(reused || nothing && f.retry.again(f.req.Context(), &lostError{error: err})) {
 		return nil, errDied
 	}
 	return nil, err

@@ -18,6 +18,10 @@ type message interface {
 	// errBodyGone means that the body cannot be sent once more.
 	send(authorization []string, careful bool) (*http.Response, error)
 
+	// probe asks for the same without the body, and without doing harm if the
+	// proxy lets it pass.
+	probe() (*http.Response, error)
+
 	// hangUp ends reading of a reply's body, at any time.
 	hangUp(resp *http.Response)
 
@@ -54,8 +58,10 @@ type exchange struct {
 
 	st      *standing // how the next leg is sent
 	private bool      // st has a nonce that is used by this exchange alone
-	lead    *lead     // nil: others may send credentials at the same time
-	denial  denial    // of the last leg
+	shown   bool      // credentials went out in a handshake
+	probed  bool
+	lead    *lead  // nil: others may send credentials at the same time
+	denial  denial // of the last leg
 	stales  int
 }
 
@@ -70,11 +76,15 @@ type exchange struct {
 //	                           not 407   407 ────────────┘
 func (r *route) run(m message) (resp *http.Response, err error) {
 	x := exchange{r: r, m: m, req: m.request()}
-	if x.st, x.lead, err = r.enter(x.req); err != nil {
+	r.t.counters.exchanges.Add(1)
+	if x.st, x.lead, err = r.enter(x.req, false); err != nil {
 		return nil, err
 	}
 	defer func() { r.release(x.lead, err) }()
 	if x.st == nil {
+		if err = r.doubted(x.req); err != nil {
+			return nil, err
+		}
 		x.st = r.unknown(x.req)
 	}
 	for legs := 1; ; legs++ {
@@ -86,9 +96,17 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			if a, err = x.st.auth.authorize(x.req, x.private); err != nil {
 				return nil, x.unanswerable(err)
 			}
-			fallthrough
-		default:
 			resp, err = m.send(a.field, x.careful(a))
+		case !x.st.proven && !x.probed && isStream(x.req):
+			// Expect would do, if all proxies knew it; and a stream that was
+			// sent in vain is lost.
+			if resp, err = m.probe(); err == nil && resp.StatusCode != http.StatusProxyAuthRequired {
+				x.probed = true
+				m.hangUp(resp)
+				continue
+			}
+		default:
+			resp, err = m.send(nil, x.careful(a))
 		}
 		if err != nil {
 			if err = x.failed(err); err != nil {
@@ -116,7 +134,10 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 // about, or nil to go on otherwise.
 func (x *exchange) failed(err error) error {
 	var failure *handshakeError
+	var lost *lostError
 	switch {
+	case errors.As(err, &lost):
+		lost.trial = x.st.scheme != nil && !x.st.proven
 	case errors.Is(err, errBodyGone):
 		return x.bodyGone()
 	case errors.Is(err, errMoved):
@@ -137,7 +158,15 @@ func (x *exchange) denied(resp *http.Response, a answer) {
 		d.sent = append(d.sent, secrets(a.field)...)
 		d.tried, d.source = append(d.tried, x.st.scheme.Name()), x.st.from
 	}
-	d.read(resp, x.m.hangUp)
+	x.read(resp)
+}
+
+// read takes in the header of a denial.
+func (x *exchange) read(resp *http.Response) {
+	if resp.StatusCode == http.StatusProxyAuthRequired {
+		x.r.t.counters.challenges.Add(1)
+	}
+	x.denial.read(resp, x.m.hangUp)
 }
 
 // dismiss ends a denied leg before the next. Its connection can be used again
@@ -185,15 +214,15 @@ func (x *exchange) next(a answer) error {
 	// From here on only one request at a time sends credentials.
 	if x.lead == nil {
 		x.letGo()
-		settled, lead, err := x.r.enter(x.req)
+		settled, lead, err := x.r.enter(x.req, false)
 		if err != nil {
 			return err
 		}
+		x.lead = lead
 		if settled != nil {
 			x.follow(settled)
 			return nil
 		}
-		x.lead = lead
 	}
 	x.private = false
 	if outcome == overtaken {
@@ -301,6 +330,9 @@ func (x *exchange) careful(a answer) bool {
 // passed takes in a reply that is not 407: what was sent is right.
 func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error) {
 	st := x.st
+	if x.denial.resp == nil {
+		x.r.t.counters.reused.Add(1)
+	}
 	if st.auth != nil {
 		auth, err := st.auth.accepted(a, resp)
 		if err != nil {
@@ -312,13 +344,16 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 			st = st.with(auth, st.proven)
 		}
 	}
+	c, tunnel := x.m.(*connecting)
+	forbidden := tunnel && resp.StatusCode == http.StatusForbidden && st.scheme != nil
+	if st.scheme != nil && !forbidden && (a.field != nil || x.shown) {
+		st.proof.renew()
+	}
 	switch {
+	case forbidden && !st.proven: // this may be a refusal in other words
+		x.r.doubtful(st, c.refusal(resp))
 	case !st.proven || x.lead != nil:
-		// A forbidden tunnel may be a refusal in other words: nothing is
-		// learned from it.
-		if x.req.Method != http.MethodConnect || resp.StatusCode != http.StatusForbidden || st.scheme == nil {
-			st = x.r.settle(st)
-		}
+		st = x.r.settle(st)
 	case st != x.st && !x.private:
 		x.r.standing.CompareAndSwap(x.st, st)
 	}

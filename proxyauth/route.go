@@ -49,6 +49,7 @@ type route struct {
 	prepared   *standing   // how to begin, known from a request that could not go on
 	learner    *lead       // the request that is finding out; nil: none
 	rejections []rejection // credentials that the proxy refused
+	doubts     []doubt     // credentials that it may have refused
 	proved     bool        // a scheme stronger than Basic has succeeded
 	ntlmToo    bool        // the proxy offers NTLM by its own name
 	kerberos   *negotiate.Client
@@ -146,22 +147,22 @@ func (r *route) proxyURL() *url.URL { return &url.URL{Scheme: r.key.scheme, Host
 // roundTrip sends req by the way out that its URL asks for.
 func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 	if r.direct != nil {
-		return roundTripOrigin(r.direct, req)
+		return roundTripOrigin(r.direct, req, req)
 	}
 	r.checkIdentity(req.Context())
 	if req.URL.Scheme == "https" {
-		return roundTripOrigin(r.tunnel.Load(), req)
+		return roundTripOrigin(r.tunnel.Load(), r.forDialing(req), req)
 	}
 	return r.roundTripForward(req)
 }
 
 // roundTripOrigin sends req where the next hop is its origin, which must not
-// see what is meant for a proxy.
-func roundTripOrigin(t *http.Transport, req *http.Request) (*http.Response, error) {
-	bare := withoutProxyAuthorization(req)
-	resp, err := t.RoundTrip(bare)
+// see what is meant for a proxy. The caller's request is asked for by the
+// response.
+func roundTripOrigin(t *http.Transport, req, caller *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(withoutProxyAuthorization(req))
 	if resp != nil {
-		resp.Request = req
+		resp.Request = caller
 	}
 	return resp, err
 }
@@ -228,7 +229,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	switch {
 	case r.direct == nil:
 		r.checkIdentity(ctx)
-		return r.dialTunnel(ctx, network, addr)
+		return r.dialTunnel(ctx, addr, true)
 	case r.url != nil:
 		return c.dialSOCKS(ctx, r.url, addr)
 	}

@@ -19,8 +19,9 @@ type standing struct {
 	from   string // where cred came from, for errors
 	pool   *pool  // of connections that cred have authenticated, if bound
 
-	// proven: the proxy has let a request pass this way.
+	// proven: the proxy has let a request pass this way; proof says when.
 	proven bool
+	proof  *proof
 
 	// refusal, if set, is why no request is sent at all.
 	refusal *AuthError
@@ -44,9 +45,10 @@ type rejection struct {
 
 // A lead is the turn of the one request that finds out how a route stands,
 // while others wait for what it learns. Credentials of which it is not known
-// whether they are right are only sent under a lead: a thousand goroutines must
-// not try one wrong password a thousand times.
+// whether they are right, or no longer, are only sent under a lead: a thousand
+// goroutines must not try one wrong password a thousand times.
 type lead struct {
+	from time.Time
 	done chan struct{} // closed when it is known how the route stands, or by release
 	over bool          // it is; of route.mu
 	next bool          // taken over from one that took too long
@@ -61,14 +63,16 @@ const maxWait = 10 * time.Second
 var errCanceled = errors.New("proxyauth: request canceled")
 
 // enter returns how to send req: by the standing of its route, or with the lead
-// to find out. Where the proxy is known to refuse, the error says so at once.
-func (r *route) enter(req *http.Request) (*standing, *lead, error) {
+// to find out, or to prove the standing again. Where the proxy is known to
+// refuse, the error says so at once. showing says that credentials will be sent;
+// a connection-bound scheme may find a connection that needs none.
+func (r *route) enter(req *http.Request, showing bool) (*standing, *lead, error) {
 	for {
 		st := r.standing.Load()
-		if st != nil && st.refusal == nil {
+		if st != nil && st.refusal == nil && (st.certain() || st.bound != nil && !showing) {
 			return st, nil, nil
 		}
-		if st != nil {
+		if st != nil && st.refusal != nil {
 			if !r.mayTryAgain(req.Context(), st) {
 				return nil, nil, st.refusal.again(req)
 			}
@@ -76,22 +80,26 @@ func (r *route) enter(req *http.Request) (*standing, *lead, error) {
 			continue
 		}
 		r.mu.Lock()
-		if r.standing.Load() != nil {
+		if r.standing.Load() != st {
 			r.mu.Unlock()
 			continue
 		}
 		other := r.learner
 		if other == nil {
-			l := &lead{done: make(chan struct{})}
+			l := &lead{from: time.Now(), done: make(chan struct{})}
 			r.learner = l
 			r.mu.Unlock()
-			return nil, l, nil
+			return st, l, nil
 		}
 		r.mu.Unlock()
 
 		var tooLong <-chan time.Time
-		if !other.next {
-			timer := time.NewTimer(maxWait)
+		if st != nil || !other.next {
+			wait := maxWait
+			if st != nil {
+				wait = proofWait - time.Since(other.from)
+			}
+			timer := time.NewTimer(wait)
 			defer timer.Stop()
 			tooLong = timer.C
 		}
@@ -105,6 +113,9 @@ func (r *route) enter(req *http.Request) (*standing, *lead, error) {
 		case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
 			return nil, nil, errCanceled
 		case <-tooLong:
+			if st != nil && r.standing.Load() == st {
+				return st, nil, nil
+			}
 			if l := r.takeOver(other); l != nil {
 				return nil, l, nil
 			}
@@ -120,7 +131,7 @@ func (r *route) takeOver(other *lead) *lead {
 	if r.learner != other {
 		return nil
 	}
-	r.learner = &lead{done: make(chan struct{}), next: true}
+	r.learner = &lead{from: time.Now(), done: make(chan struct{}), next: true}
 	return r.learner
 }
 
@@ -159,11 +170,15 @@ func (r *route) settle(st *standing) *standing {
 	if st.scheme != nil {
 		r.mu.Lock()
 		r.proved = r.proved || st.scheme.Name() != "Basic"
+		r.doubts = nil
 		r.mu.Unlock()
-		r.t.log.Info("proxy authenticated", "proxy", r.name, "scheme", st.scheme.Name(), "source", st.from)
 	}
-	if old := r.standing.Swap(st); old != nil && old.pool != st.pool {
+	old := r.standing.Swap(st)
+	if old != nil && old.pool != st.pool {
 		old.retire()
+	}
+	if st.scheme != nil && (old == nil || old.proof != st.proof) {
+		r.t.log.Info("proxy authenticated", "proxy", r.name, "scheme", st.scheme.Name(), "source", st.from)
 	}
 	// Whoever has found out, nobody has to wait any longer: the lead may have
 	// been taken over from this request.
@@ -206,6 +221,7 @@ func (r *route) reject(st *standing, realm string) {
 		r.prepared = nil
 	}
 	r.rejections = append(kept, rejection{st.scheme, realm, st.cred, now})
+	r.t.counters.rejections.Add(1)
 	r.mu.Unlock()
 	r.leave(st)
 	st.retire()
@@ -227,6 +243,20 @@ func (r *route) rejected(scheme string, c Credentials) (this bool, schemes int) 
 		}
 	}
 	return this, schemes
+}
+
+// allRejected returns the credentials that the proxy refused not long ago, each
+// once.
+func (r *route) allRejected() []Credentials {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []Credentials
+	for _, old := range r.rejections {
+		if time.Since(old.at) < r.t.rejectedFor && !slices.Contains(all, old.cred) {
+			all = append(all, old.cred)
+		}
+	}
+	return all
 }
 
 // mayTryAgain reports whether something has changed since the refusal st: time

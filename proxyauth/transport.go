@@ -63,6 +63,11 @@ type Transport struct {
 	// minutes; negative means for as long as the Transport lives.
 	RejectedFor time.Duration
 
+	// Retry repeats what is transient and safe to repeat, with pauses. Nil
+	// means that nothing is repeated but what net/http repeats; a
+	// &RetryPolicy{} repeats 3 times, after about 1, 2 and 4 seconds.
+	Retry *RetryPolicy
+
 	// Logger gets events about authentication, never secrets: challenges at
 	// level Debug, success at Info, rejected credentials at Warn. Nil is silent.
 	Logger *slog.Logger
@@ -91,7 +96,10 @@ type core struct {
 	proxyTLS    *tls.Config
 	noClearText bool
 	rejectedFor time.Duration
+	retry       *RetryPolicy // nil: none
 	log         *slog.Logger
+
+	counters counters
 
 	mu     sync.RWMutex
 	routes map[routeKey]*route
@@ -115,6 +123,7 @@ func (t *Transport) settings() *core {
 			schemes:     t.Schemes,
 			noClearText: t.ForbidCleartextBasic,
 			rejectedFor: t.RejectedFor,
+			retry:       t.Retry,
 			log:         t.Logger,
 			routes:      make(map[routeKey]*route),
 		}

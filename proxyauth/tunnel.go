@@ -23,7 +23,7 @@ import (
 func (r *route) tunnelTransport() *http.Transport {
 	t := r.t.base.Clone()
 	t.Proxy = nil
-	t.DialContext = r.dialTunnel
+	t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return r.dialTunnel(ctx, addr, false) }
 	t.Dial, t.DialTLS, t.DialTLSContext = nil, nil, nil //lint:ignore SA1019 they would go around the proxy
 	if t.MaxIdleConnsPerHost == 0 {
 		t.MaxIdleConnsPerHost = r.t.maxIdle() // a tunnel costs more than a connection
@@ -35,9 +35,21 @@ func (r *route) tunnelTransport() *http.Transport {
 // there does not end with the request that asked for it.
 const connectTimeout = time.Minute
 
-// dialTunnel returns a connection to addr through the proxy.
-func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
-	c := &connecting{r: r}
+// dialTunnel returns a connection to addr through the proxy; a raw one is not
+// metered.
+func (r *route) dialTunnel(ctx context.Context, addr string, raw bool) (net.Conn, error) {
+	retrying := r.retrying()
+	for {
+		conn, err := r.connect(ctx, addr, raw)
+		if err == nil || !retrying.again(ctx, err) {
+			return conn, err
+		}
+	}
+}
+
+// connect asks the proxy for a tunnel.
+func (r *route) connect(ctx context.Context, addr string, raw bool) (net.Conn, error) {
+	c := &connecting{r: r, raw: raw}
 	c.req = (&http.Request{
 		Method: http.MethodConnect,
 		URL:    &url.URL{Opaque: addr},
@@ -49,24 +61,37 @@ func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 		return nil, err
 	}
 	if resp.StatusCode/100 == 2 { // RFC 9110 §9.3.6: any 2xx
+		r.t.counters.tunnels.Add(1)
 		return c.tunnel(), nil
 	}
+	refused := c.refusal(resp)
+	c.close()
+	return nil, refused
+}
+
+// refusal is the error about an answer that opens no tunnel.
+func (c *connecting) refusal(resp *http.Response) *ConnectError {
+	if c.refused != nil {
+		return c.refused
+	}
 	d := denial{resp: resp, hangUp: c.hangUp, sent: secrets(c.authorization)}
-	e := &ConnectError{
-		Proxy: r.name, Target: addr, StatusCode: resp.StatusCode, Status: string(d.strikeOut([]byte(resp.Status))),
+	c.refused = &ConnectError{
+		Proxy: c.r.name, Target: c.req.Host, StatusCode: resp.StatusCode, Status: string(d.strikeOut([]byte(resp.Status))),
 		Header: d.safeHeader(), Body: d.safePage(c.req),
 	}
-	c.close()
 	if c.authorization != nil {
-		e.Tried, _, _ = strings.Cut(c.authorization[0], " ")
+		c.refused.Tried, _, _ = strings.Cut(c.authorization[0], " ")
 	}
-	return nil, e
+	return c.refused
 }
 
 // A connecting is a CONNECT under way.
 type connecting struct {
 	r   *route
 	req *http.Request
+	raw bool // the connection is not metered
+
+	refused *ConnectError // made once, since it takes the proxy's page
 
 	// The last leg:
 	conn          net.Conn
@@ -100,12 +125,15 @@ func (c *connecting) send(authorization []string, _ bool) (*http.Response, error
 	return c.leg(authorization)
 }
 
+// probe is for bodies, and a CONNECT has none.
+func (c *connecting) probe() (*http.Response, error) { return c.send(nil, false) }
+
 // dial opens a new connection in place of the last.
 func (c *connecting) dial() (err error) {
 	c.close()
 	c.in = nil
 	ctx := c.req.Context()
-	c.conn, err = c.r.dialProxy(ctx, httptrace.ContextClientTrace(ctx))
+	c.conn, err = c.r.dialProxy(ctx, httptrace.ContextClientTrace(ctx), c.raw)
 	return err
 }
 
@@ -134,6 +162,8 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 		c.close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
+		} else if connectionLost(err) {
+			err = &lostError{error: err}
 		}
 		return nil, fmt.Errorf("proxyauth: proxy %s: CONNECT %s: %w", c.r.name, c.req.Host, err)
 	}
@@ -262,8 +292,10 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
-func (c *earlyConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(conn net.Conn) error {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported

@@ -7,15 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// A wire is the network connection below a pinned one. It counts, so that a
-// request on a connection that turns out dead can be repeated if the proxy
-// cannot have seen it; and it lets net/http keep a connection to an HTTP/1.0
-// proxy, which says Proxy-Connection: keep-alive where net/http reads
-// Connection.
+// A wire is the network connection below a pinned one. It lets net/http keep a
+// connection to an HTTP/1.0 proxy, which says Proxy-Connection: keep-alive where
+// net/http reads Connection.
 type wire struct {
 	net.Conn
-	wrote, read atomic.Int64
-
 	fresh  atomic.Bool // a response may begin with the next byte
 	header []byte      // a response's header that was read ahead
 }
@@ -25,23 +21,18 @@ type wireKey struct{}
 
 func (w *wire) Write(p []byte) (int, error) {
 	w.fresh.Store(true)
-	n, err := w.Conn.Write(p)
-	w.wrote.Add(int64(n))
-	return n, err
+	return w.Conn.Write(p)
 }
 
 // ReadFrom keeps sendfile possible for bodies that are files.
 func (w *wire) ReadFrom(r io.Reader) (int64, error) {
 	w.fresh.Store(true)
-	n, err := io.Copy(w.Conn, r)
-	w.wrote.Add(n)
-	return n, err
+	return io.Copy(w.Conn, r)
 }
 
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {
 		n, err := w.Conn.Read(p)
-		w.read.Add(int64(n))
 		if n == 0 || !w.fresh.Swap(false) || !begins(p[:n], "HTTP/1.0 ") {
 			return n, err
 		}
@@ -70,7 +61,6 @@ func (w *wire) readHeader(begin []byte) error {
 	end := bytes.Index(header, []byte("\r\n\r\n"))
 	for end < 0 && len(header) < maxHeader10 && begins(header, "HTTP/1.0 ") {
 		n, err := w.Conn.Read(more)
-		w.read.Add(int64(n))
 		header = append(header, more[:n]...)
 		end = bytes.Index(header, []byte("\r\n\r\n"))
 		if err != nil && end < 0 {

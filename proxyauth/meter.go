@@ -1,0 +1,56 @@
+package proxyauth
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"sync/atomic"
+)
+
+// A meter is the TCP connection to a proxy, below TLS, where net/http uses it.
+// It counts, for the Transport's counters and to know whether a request left.
+type meter struct {
+	net.Conn
+	counters    *counters
+	wrote, read atomic.Int64
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	n, err := m.Conn.Write(p)
+	m.sent(int64(n))
+	return n, err
+}
+
+// ReadFrom keeps sendfile possible for bodies that are files.
+func (m *meter) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(m.Conn, r)
+	m.sent(n)
+	return n, err
+}
+
+func (m *meter) sent(n int64) {
+	m.wrote.Add(n)
+	m.counters.sent.Add(n)
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	m.read.Add(int64(n))
+	m.counters.received.Add(int64(n))
+	return n, err
+}
+
+// CloseWrite ends one direction, as that of a *net.TCPConn.
+func (m *meter) CloseWrite() error { return closeWrite(m.Conn) }
+
+// meterOf returns the meter below a connection; nil if it has none.
+func meterOf(conn net.Conn) *meter {
+	if w, ok := conn.(*wire); ok {
+		conn = w.Conn
+	}
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	m, _ := conn.(*meter)
+	return m
+}

@@ -1,0 +1,157 @@
+package proxyauth_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+// A password that expires at night is tried once in the morning, by whatever
+// number of goroutines; one that has not costs no request its answer.
+func TestPasswordExpiresAtNight(t *testing.T) {
+	o := newOrigin(t)
+	for name, auth := range map[string]proxytest.Auth{
+		"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{},
+	} {
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				tr := newTransport(t, p, o)
+				morning := func(check func(error)) {
+					tr.CloseIdleConnections()
+					tr.AgeProofs()
+					p.Reset()
+					var wg sync.WaitGroup
+					for range 200 {
+						wg.Go(func() {
+							_, _, err := fetch(tr, url)
+							check(err)
+						})
+					}
+					wg.Wait()
+				}
+				requireOK(t, tr, url)
+				morning(func(err error) { assert.NoError(t, err) })
+				require.Zero(t, p.Refused("alice"))
+
+				p.SetUser("alice", "new")
+				morning(func(err error) { assert.ErrorIs(t, err, proxyauth.ErrRejected) })
+				require.Equal(t, 1, p.Attempts("alice"))
+			})
+		}
+	}
+}
+
+// While the one that goes first waits for its origin, the others do not wait
+// for it: the proxy has let it pass.
+func TestProofOfSlowOrigin(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+	tr := newTransport(t, p, o)
+	requireOK(t, tr, o.HTTP.URL)
+	tr.AgeProofs()
+
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(arrived)
+			<-leave
+		}
+		w.Write([]byte("origin"))
+	}
+	slow := make(chan error, 1)
+	go func() {
+		_, _, err := fetch(tr, o.HTTP.URL+"/slow")
+		slow <- err
+	}()
+	<-arrived
+	requireOK(t, tr, o.HTTP.URL)
+	close(leave)
+	require.NoError(t, <-slow)
+}
+
+// A proxy that answers wrong credentials with 403, which may as well be its
+// policy about the target: one attempt for a target, until the credentials
+// change or pass for another.
+func TestForbiddenInDoubt(t *testing.T) {
+	o := newOrigin(t)
+	target := o.HTTPS.Listener.Addr().String()
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{RefuseWith: 403}})
+	tr := newTransport(t, p, o)
+	source := &rotating{}
+	source.password.Store("wrong")
+	tr.Credentials = source
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			_, _, err := fetch(tr, o.HTTPS.URL)
+			var refused *proxyauth.ConnectError
+			if assert.ErrorAs(t, err, &refused) {
+				assert.Equal(t, 403, refused.StatusCode)
+				assert.Equal(t, target, refused.Target)
+			}
+		})
+	}
+	wg.Wait()
+	require.Equal(t, 1, p.Attempts("alice"))
+	_, _, err := fetch(tr, o.HTTPS.URL)
+	require.ErrorContains(t, err, "so this request was not sent")
+
+	source.password.Store("open sesame")
+	requireOK(t, tr, o.HTTPS.URL)
+
+	// The policy of a proxy that knows the user.
+	allowed := false
+	s := scriptedProxy(t, func(req *http.Request) string {
+		switch {
+		case req.Header.Get("Proxy-Authorization") == "":
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n"
+		case req.Method == "CONNECT" && !allowed:
+			return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+	})
+	tr = s.transport(t, o)
+	_, err = tr.DialContext(t.Context(), "tcp", "a.example:443")
+	require.ErrorContains(t, err, "403")
+	asked := len(s.requests())
+	_, err = tr.DialContext(t.Context(), "tcp", "a.example:443")
+	require.ErrorContains(t, err, "403")
+	require.Len(t, s.requests(), asked, "not sent again")
+	requireOK(t, tr, o.HTTP.URL) // which shows that the credentials are right
+	allowed = true
+	conn, err := tr.DialContext(t.Context(), "tcp", "a.example:443")
+	require.NoError(t, err)
+	conn.Close()
+}
+
+// A source that keeps what it got sees what was refused, and gets anew.
+func TestSourceSeesRejected(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	var mu sync.Mutex
+	kept := proxyauth.Credentials{Username: "alice", Password: "of yesterday"}
+	fetched := 0
+	tr.Credentials = sourceFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, refused := range req.Rejected {
+			if refused == kept {
+				kept, fetched = proxyauth.Credentials{Username: "alice", Password: "open sesame"}, fetched+1
+			}
+		}
+		return kept, nil
+	})
+	requireOK(t, tr, o.HTTP.URL) // without any error: the source had others
+	requireOK(t, tr, o.HTTPS.URL)
+	require.Equal(t, 1, fetched)
+	require.Equal(t, 1, p.Refused("alice"))
+}

@@ -1,0 +1,155 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+)
+
+// A RetryPolicy says how often, and after what pause, a failure is met by
+// another attempt that is transient and safe to repeat:
+//
+//   - the proxy cannot be reached (TCP or TLS; a name that does not exist or a
+//     certificate that is wrong is not transient);
+//   - the proxy answers 502, 503 or 504 to CONNECT;
+//   - a connection is lost before the request left, or before the proxy
+//     answered a CONNECT whose credentials, if any, it has taken before.
+//
+// Never repeated are credentials that were rejected, and a request that may
+// have reached its origin.
+type RetryPolicy struct {
+	// Retries is how often an attempt is repeated. Zero means 3; negative
+	// means never.
+	Retries int
+
+	// Delay is the pause before the first repetition; each one after it is
+	// twice as long as the last. A random quarter is taken off or added, so
+	// that a thousand clients do not come back in step. Zero means 1 second.
+	Delay time.Duration
+}
+
+// A retrying is a RetryPolicy at work on one attempt.
+type retrying struct {
+	r     *route
+	left  int
+	delay time.Duration
+}
+
+func (r *route) retrying() retrying {
+	p := r.t.retry
+	if p == nil {
+		return retrying{}
+	}
+	n := retrying{r, p.Retries, p.Delay}
+	if n.left == 0 {
+		n.left = 3
+	}
+	if n.delay <= 0 {
+		n.delay = time.Second
+	}
+	return n
+}
+
+// again waits, and reports whether to try once more after err. It does not once
+// ctx, or the request that waits for a dial, has ended.
+func (n *retrying) again(ctx context.Context, err error) bool {
+	if n.left <= 0 || ctx.Err() != nil || !transient(err) {
+		return false
+	}
+	n.left--
+	pause := n.delay*3/4 + rand.N(n.delay/2+1)
+	n.delay *= 2
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
+		return false // the error that there is says more than a timeout
+	}
+	n.r.t.counters.retries.Add(1)
+	n.r.t.log.Warn("proxy: trying again", "proxy", n.r.name, "pause", pause, "error", err)
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-requestDone(ctx):
+	}
+	return false
+}
+
+// transient reports whether what failed may succeed a little later, and can do
+// no harm when it is repeated.
+func transient(err error) bool {
+	var refused *ConnectError
+	if errors.As(err, &refused) {
+		switch refused.StatusCode {
+		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	}
+	var denied *AuthError
+	if errors.As(err, &denied) { // of an earlier hop
+		return false
+	}
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return !lost.trial
+	}
+	var unreachable *proxyDialError
+	if !errors.As(err, &unreachable) {
+		return false
+	}
+	var (
+		dns   *net.DNSError
+		cert  *tls.CertificateVerificationError
+		alert tls.AlertError
+		other tls.RecordHeaderError
+		host  x509.HostnameError
+	)
+	return !(errors.As(err, &dns) && dns.IsNotFound) &&
+		!errors.As(err, &cert) && !errors.As(err, &alert) && !errors.As(err, &other) && !errors.As(err, &host)
+}
+
+// A lostError is a connection that ended before its proxy answered.
+type lostError struct {
+	error
+	trial bool // with credentials of which the proxy may have thought ill
+}
+
+func (e *lostError) Unwrap() error { return e.error }
+
+// connectionLost reports whether err is the end of a connection, and not of
+// patience or of what the proxy's answer has to look like.
+func connectionLost(err error) bool {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && !op.Timeout()
+}
+
+// requestKey is the context key for the context of the request on whose behalf
+// net/http dials: it lets a dial outlive the request, and waiting for nobody
+// would be idle.
+type requestKey struct{}
+
+// forDialing returns req so that retries of its dial end with it.
+func (r *route) forDialing(req *http.Request) *http.Request {
+	if r.t.retry == nil {
+		return req
+	}
+	ctx := req.Context()
+	return req.WithContext(context.WithValue(ctx, requestKey{}, ctx))
+}
+
+func requestDone(ctx context.Context) <-chan struct{} {
+	if request, ok := ctx.Value(requestKey{}).(context.Context); ok {
+		return request.Done()
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package proxyauth
+
+import "sync/atomic"
+
+// Stats are a Transport's counts since its first use, over all its proxies.
+// They only grow. Marshalled by encoding/json they fit expvar:
+//
+//	expvar.Publish("proxyauth", expvar.Func(func() any { return transport.Stats() }))
+type Stats struct {
+	Exchanges  int64 // requests sent to a proxy to be forwarded, and CONNECTs; each counts once, however many legs it takes
+	Reused     int64 // exchanges that passed in one leg, by what was known of the proxy
+	Tunnels    int64 // opened by CONNECT
+	Challenges int64 // answers 407
+	Handshakes int64 // begun, by NTLM and Negotiate
+	Rejections int64 // credentials refused by a proxy
+	Retries    int64 // attempts repeated by Transport.Retry
+
+	// Bytes between the Transport and its proxies, TLS included. Connections
+	// from DialContext are not counted: they are the raw TCP connection.
+	BytesSent, BytesReceived int64
+}
+
+// counters are the Stats as they grow.
+type counters struct {
+	exchanges, reused, tunnels, challenges, handshakes, rejections, retries, sent, received atomic.Int64
+}
+
+// Stats returns the counts so far.
+func (t *Transport) Stats() Stats {
+	n := &t.settings().counters
+	return Stats{
+		Exchanges:     n.exchanges.Load(),
+		Reused:        n.reused.Load(),
+		Tunnels:       n.tunnels.Load(),
+		Challenges:    n.challenges.Load(),
+		Handshakes:    n.handshakes.Load(),
+		Rejections:    n.rejections.Load(),
+		Retries:       n.retries.Load(),
+		BytesSent:     n.sent.Load(),
+		BytesReceived: n.received.Load(),
+	}
+}
