@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
@@ -32,7 +33,9 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			return nil, err
 		}
 		if authenticated && !bound.again(x.req) {
+			begin := time.Now()
 			resp, err := x.m.sendPinned(nil, false)
+			x.sent(begin, nil, resp, err)
 			if errors.Is(err, errDied) {
 				continue
 			}
@@ -103,7 +106,9 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		authorization := []string{name + " " + reply}
 		d.sent = append(d.sent, secrets(authorization)...)
 		probe := hasBody(x.req) && !last
+		begin := time.Now()
 		resp, err := x.m.sendPinned(authorization, probe)
+		x.sent(begin, authorization, resp, err)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +172,9 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 		x.m.unpin()
 		return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
 	}
+	begin := time.Now()
 	resp, err := x.m.sendPinned(nil, false)
+	x.sent(begin, nil, resp, err)
 	if err == nil && resp.StatusCode == http.StatusProxyAuthRequired {
 		x.m.unpin()
 		return nil, &handshakeError{errors.New("the proxy lets an OPTIONS pass without authentication, but not the request")}

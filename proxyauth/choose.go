@@ -109,7 +109,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			e.remedy += ", or for " + strings.Replace(r.t.rejectedFor.String(), "m0s", "m", 1)
 		}
 		r.standing.CompareAndSwap(nil, &standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)})
-		r.t.log.Warn("proxy rejected credentials", "proxy", r.name, "tried", e.Tried, "source", from)
+		r.logRejected(e, from)
 	}
 	return nil, e
 }

@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
@@ -60,6 +61,7 @@ type exchange struct {
 	private bool      // st has a nonce that is used by this exchange alone
 	shown   bool      // credentials went out in a handshake
 	probed  bool
+	legs    int
 	lead    *lead  // nil: others may send credentials at the same time
 	denial  denial // of the last leg
 	stales  int
@@ -87,8 +89,9 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 		}
 		x.st = r.unknown(x.req)
 	}
-	for legs := 1; ; legs++ {
+	for round := 1; ; round++ {
 		var a answer
+		begin := time.Now()
 		switch {
 		case x.st.bound != nil:
 			resp, err = x.sendBound()
@@ -97,16 +100,20 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 				return nil, x.unanswerable(err)
 			}
 			resp, err = m.send(a.field, x.careful(a))
+			x.sent(begin, a.field, resp, err)
 		case !x.st.proven && !x.probed && isStream(x.req):
 			// Expect would do, if all proxies knew it; and a stream that was
 			// sent in vain is lost.
-			if resp, err = m.probe(); err == nil && resp.StatusCode != http.StatusProxyAuthRequired {
+			resp, err = m.probe()
+			x.sent(begin, nil, resp, err)
+			if err == nil && resp.StatusCode != http.StatusProxyAuthRequired {
 				x.probed = true
 				m.hangUp(resp)
 				continue
 			}
 		default:
 			resp, err = m.send(nil, x.careful(a))
+			x.sent(begin, nil, resp, err)
 		}
 		if err != nil {
 			if err = x.failed(err); err != nil {
@@ -118,9 +125,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			return x.passed(resp, a)
 		}
 		x.denied(resp, a)
-		r.t.log.Debug("proxy challenge", "proxy", r.name, "target", target(x.req), "leg", legs,
-			"status", resp.StatusCode, "offered", x.denial.names())
-		if legs == maxLegs {
+		if round == maxLegs {
 			return nil, x.neverContent()
 		}
 		if err = x.next(a); err != nil {

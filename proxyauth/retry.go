@@ -86,11 +86,7 @@ func (n *retrying) again(ctx context.Context, err error) bool {
 func transient(err error) bool {
 	var refused *ConnectError
 	if errors.As(err, &refused) {
-		switch refused.StatusCode {
-		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
-		}
-		return false
+		return refused.temporary()
 	}
 	var denied *AuthError
 	if errors.As(err, &denied) { // of an earlier hop

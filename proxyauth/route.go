@@ -105,6 +105,13 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 		if r.url.Hostname() == "" {
 			return nil, fmt.Errorf("proxyauth: the proxy URL %q has no host", r.url)
 		}
+		host, err := asciiHost(r.url.Hostname())
+		if err != nil {
+			return nil, err
+		}
+		if host != r.url.Hostname() {
+			r.url.Host = strings.Replace(r.url.Host, r.url.Hostname(), host, 1)
+		}
 		r.name = r.url.String()
 		r.tunnel.Store(r.tunnelTransport())
 		r.forward = r.forwardTransport()
@@ -151,7 +158,11 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	r.checkIdentity(req.Context())
 	if req.URL.Scheme == "https" {
-		return roundTripOrigin(r.tunnel.Load(), r.forDialing(req), req)
+		resp, err := roundTripOrigin(r.tunnel.Load(), r.forDialing(req), req)
+		if err != nil {
+			err = r.intercepted(hostPort(req.URL), err)
+		}
+		return resp, err
 	}
 	return r.roundTripForward(req)
 }
@@ -205,7 +216,7 @@ func (r *route) closeIdle() {
 // DialContext connects to addr ("host:port") through its proxy, or directly
 // where there is none: for anything that is not HTTP. network must be "tcp",
 // "tcp4" or "tcp6", and counts only without a proxy. The proxy is the one for
-// https://addr; the name goes to it unresolved.
+// https://addr; the name goes to it unresolved, unless there is a Resolver.
 //
 // The connection is the raw one to the proxy wherever possible: a
 // *net.TCPConn for http:// proxies, unless bytes of the target came together
@@ -217,7 +228,8 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	default:
 		return nil, fmt.Errorf("proxyauth: network %q cannot go through an HTTP proxy: use tcp", network)
 	}
-	if err := checkAddr(addr); err != nil {
+	addr, err := asciiAddr(addr)
+	if err != nil {
 		return nil, err
 	}
 	c := t.settings()
@@ -234,18 +246,6 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 		return c.dialSOCKS(ctx, r.url, addr)
 	}
 	return c.dial(ctx, network, addr)
-}
-
-// checkAddr refuses what could not stand in a CONNECT request.
-func checkAddr(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("proxyauth: address to dial: %w", err)
-	}
-	if host == "" || port == "" || strings.ContainsFunc(addr, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return fmt.Errorf("proxyauth: address to dial: %q is not host:port", addr)
-	}
-	return nil
 }
 
 // dialSOCKS tunnels through a SOCKS5 proxy, whose own authentication needs no

@@ -178,7 +178,7 @@ func (r *route) settle(st *standing) *standing {
 		old.retire()
 	}
 	if st.scheme != nil && (old == nil || old.proof != st.proof) {
-		r.t.log.Info("proxy authenticated", "proxy", r.name, "scheme", st.scheme.Name(), "source", st.from)
+		r.logAuthenticated(st)
 	}
 	// Whoever has found out, nobody has to wait any longer: the lead may have
 	// been taken over from this request.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -63,13 +64,22 @@ type Transport struct {
 	// minutes; negative means for as long as the Transport lives.
 	RejectedFor time.Duration
 
+	// Resolver resolves the names of targets, so that the proxy is asked for
+	// an address: some proxies filter by address. It counts for tunnels only
+	// (https:// URLs, DialContext). Nil means that names go to the proxy
+	// unresolved.
+	Resolver *net.Resolver
+
 	// Retry repeats what is transient and safe to repeat, with pauses. Nil
 	// means that nothing is repeated but what net/http repeats; a
 	// &RetryPolicy{} repeats 3 times, after about 1, 2 and 4 seconds.
 	Retry *RetryPolicy
 
-	// Logger gets events about authentication, never secrets: challenges at
-	// level Debug, success at Info, rejected credentials at Warn. Nil is silent.
+	// Logger gets events about authentication, never secrets: each leg at
+	// level Debug, the first success of credentials at Info, credentials that
+	// were rejected and retries at Warn. Their keys are proxy, target, scheme,
+	// realm, leg, outcome, status, duration, source, tried and error, where
+	// they apply. Nil is silent.
 	Logger *slog.Logger
 
 	once sync.Once
@@ -96,7 +106,8 @@ type core struct {
 	proxyTLS    *tls.Config
 	noClearText bool
 	rejectedFor time.Duration
-	retry       *RetryPolicy // nil: none
+	resolver    *net.Resolver // nil: the proxy's
+	retry       *RetryPolicy  // nil: none
 	log         *slog.Logger
 
 	counters counters
@@ -123,6 +134,7 @@ func (t *Transport) settings() *core {
 			schemes:     t.Schemes,
 			noClearText: t.ForbidCleartextBasic,
 			rejectedFor: t.RejectedFor,
+			resolver:    t.Resolver,
 			retry:       t.Retry,
 			log:         t.Logger,
 			routes:      make(map[routeKey]*route),

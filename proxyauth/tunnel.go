@@ -40,7 +40,7 @@ const connectTimeout = time.Minute
 func (r *route) dialTunnel(ctx context.Context, addr string, raw bool) (net.Conn, error) {
 	retrying := r.retrying()
 	for {
-		conn, err := r.connect(ctx, addr, raw)
+		conn, err := r.connectByName(ctx, addr, raw)
 		if err == nil || !retrying.again(ctx, err) {
 			return conn, err
 		}

@@ -1,0 +1,65 @@
+package proxyauth
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// secretFields hold credentials, or what is as good as credentials for a while.
+var secretFields = [...]string{
+	"Proxy-Authorization", "Proxy-Authentication-Info", "Authorization", "Authentication-Info", "Cookie", "Set-Cookie",
+}
+
+// RedactHeader returns a copy of h for logs: of Proxy-Authorization,
+// Authorization, cookies and the like only the scheme is left. Names of fields count in any case. A nil h gives nil.
+func RedactHeader(h http.Header) http.Header {
+	safe := h.Clone()
+	for name, values := range safe {
+		for i, value := range values {
+			values[i] = redactField(name, value)
+		}
+	}
+	return safe
+}
+
+func redactField(name, value string) string {
+	for _, secret := range secretFields {
+		if !strings.EqualFold(name, secret) {
+			continue
+		}
+		scheme, _, found := strings.Cut(value, " ")
+		if !found || !strings.HasSuffix(strings.ToLower(name), "authorization") {
+			return "REDACTED"
+		}
+		return scheme + " REDACTED"
+	}
+	return value
+}
+
+// RedactAttr is a [slog.HandlerOptions] ReplaceAttr for programs that log
+// requests: it shows an [http.Header] by [RedactHeader], a [*url.URL] without
+// its password, and a string attribute named as one of those fields (in any
+// case, "_" for "-" too) redacted.
+func RedactAttr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case http.Header:
+		a.Value = slog.AnyValue(RedactHeader(v))
+	case map[string][]string:
+		a.Value = slog.AnyValue(RedactHeader(v))
+	case *url.URL:
+		if v != nil {
+			a.Value = slog.StringValue(v.Redacted())
+		}
+	case []string:
+		safe := make([]string, len(v))
+		for i := range v {
+			safe[i] = redactField(strings.ReplaceAll(a.Key, "_", "-"), v[i])
+		}
+		a.Value = slog.AnyValue(safe)
+	case string:
+		a.Value = slog.StringValue(redactField(strings.ReplaceAll(a.Key, "_", "-"), v))
+	}
+	return a
+}
