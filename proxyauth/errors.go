@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -177,12 +178,12 @@ func (e *proxyDialError) Error() string {
 	if text := e.err.Error(); strings.HasPrefix(text, "proxyauth: ") { // of an earlier hop of a chain
 		return fmt.Sprintf("%s (on the way to proxy %s)", text, e.proxy)
 	}
-	return fmt.Sprintf("proxyauth: proxy %s: %s: %v", e.proxy, e.doing, e.err) + remedyOf(e.err)
+	return fmt.Sprintf("proxyauth: proxy %s: %s: %v", e.proxy, e.doing, e.err) + e.remedy()
 }
 
-// remedyOf says what to do about a proxy that is not reached; "" where the error
-// says it all.
-func remedyOf(err error) string {
+// remedy says what to do; "" where the error says it all.
+func (e *proxyDialError) remedy() string {
+	err := e.err
 	var (
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
@@ -196,6 +197,8 @@ func remedyOf(err error) string {
 		return ": write the proxy URL with a name that its certificate has"
 	case errors.As(err, &other):
 		return ": it does not speak TLS on this port: write the proxy URL with http://"
+	case e.doing == "TLS handshake" && (errors.Is(err, io.EOF) || e.Timeout()):
+		return ": perhaps it does not speak TLS on this port, and its URL begins with http://"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return ": check the name in the proxy URL"
 	case errors.Is(err, syscall.ECONNREFUSED):

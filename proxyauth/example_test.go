@@ -3,12 +3,15 @@ package proxyauth_test
 import (
 	"context"
 	"errors"
+	"expvar"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
@@ -143,21 +146,25 @@ func ExampleCredentialSource() {
 	// Output: 200 OK
 }
 
-// A chain of proxies: the tunnel through the first is how the second is
-// reached.
-func ExampleTransport_chain() {
+// A chain of proxies, each with its own credentials. Chain does no more than
+// give the DialContext of each hop to the Base of the next.
+func ExampleChain() {
 	first, second, origin := exampleProxy(), exampleProxy(), hello()
 	defer first.Close()
 	defer second.Close()
 	defer origin.Close()
 
-	hop1 := &proxyauth.Transport{Proxy: http.ProxyURL(first.URLFor("alice", "open sesame"))}
-	hop2 := &proxyauth.Transport{
-		Base:  &http.Transport{DialContext: hop1.DialContext},
-		Proxy: http.ProxyURL(second.URLFor("alice", "open sesame")),
+	hops, err := proxyauth.Chain(
+		first.URLFor("alice", "open sesame").String(), // reached directly
+		second.URLFor("alice", "open sesame").String(),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	defer hop2.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: hop2}).Get(origin.URL)
+	transport := hops[len(hops)-1]
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get(origin.URL)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -165,6 +172,53 @@ func ExampleTransport_chain() {
 	resp.Body.Close()
 	fmt.Println(resp.Status, first.Counts().Tunnels > 0)
 	// Output: 200 OK true
+}
+
+// The counters under /debug/vars; for Prometheus make a CounterFunc of each.
+func ExampleTransport_Stats() {
+	proxy, origin := exampleProxy(), hello()
+	defer proxy.Close()
+	defer origin.Close()
+	transport := &proxyauth.Transport{Proxy: http.ProxyURL(proxy.URLFor("alice", "open sesame"))}
+	defer transport.CloseIdleConnections()
+	expvar.Publish("proxyauth", expvar.Func(func() any { return transport.Stats() }))
+
+	for range 3 {
+		resp, err := (&http.Client{Transport: transport}).Get(origin.URL)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+	}
+	stats := transport.Stats()
+	fmt.Println(stats.Exchanges, "exchanges,", stats.Reused, "without a 407")
+	// Output: 3 exchanges, 2 without a 407
+}
+
+// A proxy that restarts at night is waited for.
+func ExampleRetryPolicy() {
+	transport := &proxyauth.Transport{Retry: &proxyauth.RetryPolicy{}} // 3 times, after about 1, 2 and 4 seconds
+	defer transport.CloseIdleConnections()
+}
+
+func ExampleRedactHeader() {
+	h := http.Header{"Proxy-Authorization": {"Basic YWxpY2U6b3BlbiBzZXNhbWU="}, "Accept": {"*/*"}}
+	fmt.Println(proxyauth.RedactHeader(h))
+	// Output: map[Accept:[*/*] Proxy-Authorization:[Basic REDACTED]]
+}
+
+func ExampleRedactAttr() {
+	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return proxyauth.RedactAttr(groups, a)
+		},
+	}))
+	log.Info("sent", "header", http.Header{"Authorization": {"Bearer secret"}})
+	// Output: level=INFO msg=sent header="map[Authorization:[Bearer REDACTED]]"
 }
 
 func ExampleParseChallenges() {

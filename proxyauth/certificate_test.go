@@ -1,0 +1,138 @@
+package proxyauth_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+// A certificate of an unknown issuer through a tunnel: the error names the
+// issuer and says how to trust it; a proxy's own certificate is another matter.
+func TestIntercepted(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.TLSClientConfig = nil
+	_, err := (&http.Client{Transport: tr}).Get(o.HTTPS.URL)
+	var intercepted *proxyauth.InterceptionError
+	require.ErrorAs(t, err, &intercepted)
+	require.Equal(t, p.URL.String(), intercepted.Proxy)
+	require.Equal(t, o.HTTPS.Listener.Addr().String(), intercepted.Target)
+	require.Equal(t, "O=Acme Co", intercepted.Issuer)
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, err, &unknown)
+	for _, want := range []string{"O=Acme Co", "RootCAs", "SSL_CERT_FILE", "seems to intercept TLS", p.URL.String()} {
+		require.ErrorContains(t, err, want)
+	}
+	require.Empty(t, o.requests)
+
+	// Without a proxy nobody intercepts.
+	tr = newTransport(t, p, o)
+	tr.Base.TLSClientConfig = nil
+	tr.Base.Proxy = nil
+	_, _, err = fetch(tr, o.HTTPS.URL)
+	require.NotErrorAs(t, err, &intercepted)
+	require.ErrorAs(t, err, &unknown)
+
+	// Another fault of the certificate is what it is.
+	tr = newTransport(t, p, o)
+	tr.Base.TLSClientConfig.ServerName = "other.example"
+	_, _, err = fetch(tr, o.HTTPS.URL)
+	require.NotErrorAs(t, err, &intercepted)
+	require.ErrorContains(t, err, "other.example")
+}
+
+// What is wrong with the way to the proxy, and what to do.
+func TestProxyDialRemedies(t *testing.T) {
+	o := newOrigin(t)
+	hangsUp := scriptedProxy(t, nil)
+	secure := proxytest.NewTLS(proxytest.Config{})
+	t.Cleanup(secure.Close)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	closed.Close()
+	for name, test := range map[string]struct{ proxy, want string }{
+		"unknown CA":     {secure.URL.String(), "ProxyTLSClientConfig.RootCAs, or on Linux by SSL_CERT_FILE"},
+		"no TLS there":   {"https://" + o.HTTP.Listener.Addr().String(), "write the proxy URL with http://"},
+		"no HTTP there":  {"https://" + hangsUp.l.Addr().String(), "perhaps it does not speak TLS on this port"},
+		"nobody listens": {"http://" + closed.Addr().String(), "check the port in the proxy URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hops, err := proxyauth.Chain(test.proxy)
+			require.NoError(t, err)
+			for _, target := range o.ways() {
+				_, _, err = fetch(hops[0], target)
+				require.ErrorContains(t, err, "proxyauth: proxy "+test.proxy)
+				require.ErrorContains(t, err, test.want)
+			}
+		})
+	}
+}
+
+// SSL_CERT_FILE is read once in a process, so this test runs itself in another.
+func TestSSLCertFile(t *testing.T) {
+	if target := os.Getenv("TEST_SSL_CERT_FILE_TARGET"); target != "" {
+		hops, err := proxyauth.Chain(os.Getenv("TEST_SSL_CERT_FILE_PROXY"))
+		require.NoError(t, err)
+		defer hops[0].CloseIdleConnections()
+		requireOK(t, hops[0], target)
+		return
+	}
+	if runtime.GOOS != "linux" {
+		return // it is read elsewhere too, but not on Windows and macOS
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "origin") }))
+	defer server.Close()
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	again := exec.Command(os.Args[0], "-test.run=^TestSSLCertFile$", "-test.v")
+	again.Env = append(os.Environ(), "SSL_CERT_FILE="+file,
+		"TEST_SSL_CERT_FILE_TARGET="+server.URL, "TEST_SSL_CERT_FILE_PROXY="+p.URLFor("alice", "open sesame").String())
+	out, err := again.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, 1, p.Counts().Tunnels)
+}
+
+// The session caches of origins and proxies are apart: a proxy must not be able
+// to resume an origin's session, or the other way round.
+func TestSessionCachesApart(t *testing.T) {
+	o := newOrigin(t)
+	p := proxytest.NewTLS(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	t.Cleanup(p.Close)
+	tr := newTransport(t, p, o)
+	cache := &spyCache{ClientSessionCache: tls.NewLRUClientSessionCache(8)}
+	tr.Base.TLSClientConfig.ClientSessionCache = cache
+	for _, target := range o.ways() {
+		requireOK(t, tr, target)
+	}
+	require.NotEmpty(t, cache.keys)
+	for _, key := range cache.keys {
+		require.Equal(t, o.HTTPS.Listener.Addr().(*net.TCPAddr).IP.String(), key, "of the origin's TLS alone")
+	}
+	require.Len(t, cache.keys, 1)
+}
+
+type spyCache struct {
+	tls.ClientSessionCache
+	keys []string
+}
+
+func (c *spyCache) Get(key string) (*tls.ClientSessionState, bool) {
+	c.keys = append(c.keys, key)
+	return c.ClientSessionCache.Get(key)
+}
