@@ -291,6 +291,21 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// WriteTo and ReadFrom let io.Copy splice what follows the early bytes.
+func (c *earlyConn) WriteTo(w io.Writer) (n int64, err error) {
+	if len(c.early) > 0 {
+		early, err := w.Write(c.early)
+		c.early = c.early[early:]
+		if n = int64(early); err != nil {
+			return n, err
+		}
+	}
+	more, err := io.Copy(w, c.Conn)
+	return n + more, err
+}
+
+func (c *earlyConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
 // CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
 func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
 
