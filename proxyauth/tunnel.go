@@ -262,8 +262,10 @@ func (c *earlyConn) Read(p []byte) (int, error) {
 }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
-func (c *earlyConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported
