@@ -181,6 +181,8 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.connect(w, req)
 		return
 	}
+	// An answer that comes before the end of the request's body does not cut it.
+	http.NewResponseController(w).EnableFullDuplex()
 	r.forward.ServeHTTP(&answer{w, &r.counts}, req)
 }
 
