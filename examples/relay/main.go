@@ -11,6 +11,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -85,6 +86,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if *upstream != "" {
 		c.proxies.HTTPProxy, c.proxies.HTTPSProxy = *upstream, *upstream
 	}
+	// Unlike other programs a relay has an upstream for all URLs, if it has one.
+	c.proxies.HTTPProxy = cmp.Or(c.proxies.HTTPProxy, c.proxies.HTTPSProxy)
+	c.proxies.HTTPSProxy = cmp.Or(c.proxies.HTTPSProxy, c.proxies.HTTPProxy)
 	if *bypass != "" {
 		c.proxies.NoProxy = *bypass
 	}
