@@ -30,6 +30,9 @@ func (w *wire) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.Conn, r)
 }
 
+// CloseWrite ends one direction, after 101 Switching Protocols.
+func (w *wire) CloseWrite() error { return closeWrite(w.Conn) }
+
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {
 		n, err := w.Conn.Read(p)
