@@ -765,6 +765,8 @@ func TestStatusPage(t *testing.T) {
 	var s status
 	require.NoError(t, json.Unmarshal([]byte(text), &s))
 	require.Equal(t, int64(1), s.Requests)
+	require.Equal(t, int64(1), s.Authentication.Exchanges)
+	require.Equal(t, int64(1), s.Authentication.Handshakes)
 	require.Equal(t, []string{w.proxy.URL.String()}, s.Upstreams)
 
 	for _, host := range []string{"rebound.example", "rebound.example:3128", "127.0.0.1.rebound.example"} {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 )
 
 // counts is what the relay has done so far.
@@ -42,7 +44,8 @@ type status struct {
 	Received    int64    `json:"bytes_from_upstream"` // likewise
 	LastError   string   `json:"last_error,omitempty"`
 	LastErrorAt string   `json:"last_error_at,omitempty"`
-	// The counters of the Transport have their place here.
+
+	Authentication proxyauth.Stats `json:"authentication"`
 }
 
 func (r *relay) status() status {
@@ -56,6 +59,8 @@ func (r *relay) status() status {
 		TunnelsOpen: c.open.Load(),
 		Sent:        c.sent.Load(),
 		Received:    c.received.Load(),
+
+		Authentication: r.transport.Stats(),
 	}
 	if f := c.last.Load(); f != nil {
 		s.LastError, s.LastErrorAt = f.err, f.at.Format(time.RFC3339)
@@ -107,6 +112,8 @@ func (s status) String() string {
 	line("tunnels", "%d, of which %d open", s.Tunnels, s.TunnelsOpen)
 	line("to upstream", "%d bytes", s.Sent)
 	line("from upstream", "%d bytes (tunnels count when they end)", s.Received)
+	a := s.Authentication
+	line("authentication", "%d requests to proxies, %d without a 407; %d handshakes, %d credentials rejected", a.Exchanges, a.Reused, a.Handshakes, a.Rejections)
 	if s.LastError != "" {
 		line("last error", "%s %s", s.LastErrorAt, s.LastError)
 	}
