@@ -62,7 +62,7 @@ func (r *route) dialProxy(ctx context.Context, trace *httptrace.ClientTrace, raw
 		return nil, &proxyDialError{r.name, "connecting", err}
 	}
 	if !raw {
-		conn = &meter{Conn: conn, counters: &r.t.counters}
+		conn = &meter{Conn: conn, r: r}
 	}
 	if r.url.Scheme != "https" {
 		return conn, nil

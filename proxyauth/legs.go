@@ -61,6 +61,7 @@ type exchange struct {
 	private bool      // st has a nonce that is used by this exchange alone
 	shown   bool      // credentials went out in a handshake
 	probed  bool
+	lost    uint64 // route.lost at the beginning
 	legs    int
 	lead    *lead  // nil: others may send credentials at the same time
 	denial  denial // of the last leg
@@ -77,7 +78,7 @@ type exchange struct {
 //	                               ▼      │ stale        │ rejected
 //	                           not 407   407 ────────────┘
 func (r *route) run(m message) (resp *http.Response, err error) {
-	x := exchange{r: r, m: m, req: m.request()}
+	x := exchange{r: r, m: m, req: m.request(), lost: r.lost.Load()}
 	r.t.counters.exchanges.Add(1)
 	if x.st, x.lead, err = r.enter(x.req, false); err != nil {
 		return nil, err
@@ -204,6 +205,13 @@ func (x *exchange) next(a answer) error {
 	outcome, fresh := rejected, requestAuth(nil)
 	if x.st.auth != nil {
 		fresh, outcome = x.st.auth.refused(a, x.offers())
+	}
+	if lost := x.r.lost.Load(); outcome == rejected && a.field != nil && lost != x.lost {
+		// net/http may have sent this leg twice, since the first time its
+		// connection ended: a nonce count that counts once is refused then.
+		if own, ok := x.st.auth.renew(x.offers()); ok {
+			x.lost, fresh, outcome = lost, own, staleOwn
+		}
 	}
 	if outcome == stale || outcome == staleOwn {
 		return x.renew(fresh, outcome == stale)

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -11,8 +12,9 @@ import (
 // It counts, for the Transport's counters and to know whether a request left.
 type meter struct {
 	net.Conn
-	counters    *counters
+	r           *route
 	wrote, read atomic.Int64
+	unanswered  atomic.Bool // something was written since the last read
 }
 
 func (m *meter) Write(p []byte) (int, error) {
@@ -30,13 +32,20 @@ func (m *meter) ReadFrom(r io.Reader) (int64, error) {
 
 func (m *meter) sent(n int64) {
 	m.wrote.Add(n)
-	m.counters.sent.Add(n)
+	m.r.t.counters.sent.Add(n)
+	m.unanswered.Store(true)
 }
 
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.Conn.Read(p)
 	m.read.Add(int64(n))
-	m.counters.received.Add(int64(n))
+	m.r.t.counters.received.Add(int64(n))
+	switch {
+	case n > 0:
+		m.unanswered.Store(false)
+	case m.unanswered.Load() && !errors.Is(err, net.ErrClosed):
+		m.r.lost.Add(1)
+	}
 	return n, err
 }
 

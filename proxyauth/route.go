@@ -34,6 +34,7 @@ type route struct {
 	url  *url.URL // to dial; nil without a proxy. Userinfo is for SOCKS alone
 
 	used atomic.Uint64 // core.clock when last used, for maxRoutes
+	lost atomic.Uint64 // connections that ended instead of an answer
 
 	// The ways out. Without an HTTP proxy (directly, or by SOCKS, which
 	// net/http does itself) there is only the direct one.
