@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -229,17 +230,24 @@ func requireProgram(t testing.TB, name string) {
 	t.Fatalf("no program %s: the realproxy tests need the Debian packages squid-openssl and openssl", name)
 }
 
-// freePorts returns two ports that were free a moment ago.
+// freePorts returns two ports that were free a moment ago, from below those that
+// the system gives to outgoing connections.
 func freePorts(t testing.TB) (int, int) {
 	t.Helper()
-	var ports [2]int
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+	var ports []int
+	for range 1000 {
+		port := 20000 + rand.IntN(10000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
 		defer l.Close() // not before both are known, or they might be the same
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		if ports = append(ports, port); len(ports) == 2 {
+			return ports[0], ports[1]
+		}
 	}
-	return ports[0], ports[1]
+	require.Fail(t, "no free ports")
+	return 0, 0
 }
 
 func accepts(port int) bool {
