@@ -57,15 +57,11 @@ type CredentialSource interface {
 
 // UserPassword returns a source of the same credentials for every proxy.
 func UserPassword(username, password string) CredentialSource {
-	return &userPassword{Credentials{username, password}}
-}
-
-// userPassword is used by pointer, and its field is exported, so that printing
-// a Transport cannot reach around Credentials.Format.
-type userPassword struct{ Credentials }
-
-func (s *userPassword) ProxyCredentials(context.Context, CredentialRequest) (Credentials, error) {
-	return s.Credentials, nil
+	// A function, because nothing prints what it holds. fmt gets around all
+	// methods of a struct that is in an unexported field of another.
+	return CredentialFunc(func(context.Context, CredentialRequest) (Credentials, error) {
+		return Credentials{username, password}, nil
+	})
 }
 
 // credentials asks the sources in their order: the Transport's own and then the

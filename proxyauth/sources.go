@@ -19,6 +19,9 @@ func (f CredentialFunc) ProxyCredentials(ctx context.Context, req CredentialRequ
 	return f(ctx, req)
 }
 
+// MarshalText lets encoding/json and the like write what has a source in it.
+func (f CredentialFunc) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // FirstOf returns a source that asks sources in their order and gives the
 // first answer. Those that have none ([ErrNoCredentials], or the zero
 // Credentials) are passed over, and so are nil ones. Another error is an answer
