@@ -1,12 +1,8 @@
 package proxyauth_test
 
 import (
-	"context"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -83,47 +79,4 @@ func TestNetrcPath(t *testing.T) {
 	t.Setenv("NETRC", "")
 	t.Setenv("HOME", "")
 	require.Equal(t, none, ask(t, proxyauth.Netrc(""), proxyURL))
-}
-
-// No text makes the parser fail otherwise than by an error that names a line of
-// it, and repeats nothing; and an entry behind it is found if the text is one.
-func FuzzNetrc(f *testing.F) {
-	for _, text := range []string{
-		"", "machine proxy.example login alice password x\n", "default login alice password \"x y\\\"\"", "macdef m\nx\n\nmachine a",
-		"# comment\nmachine a account b", "machine \"", "login", "\r\n\r\n",
-	} {
-		f.Add(text)
-	}
-	path := filepath.Join(f.TempDir(), "netrc")
-	number := regexp.MustCompile(`^line (\d+): (.*)$`)
-	messages := map[string]bool{
-		"a quote that does not end": true,
-		"neither machine, default, login, password, account nor macdef (values with blanks stand in quotes)": true,
-	}
-	for _, keyword := range []string{"machine", "login", "password", "account", "macdef"} {
-		messages["nothing follows on "+keyword] = true
-		messages[keyword+" before the first machine"] = true
-	}
-	ask := func(t *testing.T, text string) (proxyauth.Credentials, error) {
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		return proxyauth.Netrc(path).ProxyCredentials(context.Background(), proxyauth.CredentialRequest{Proxy: &url.URL{Scheme: "http", Host: "proxy.example"}})
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		_, err := ask(t, text)
-		if err != nil && err.Error() != none {
-			m := number.FindStringSubmatch(strings.TrimPrefix(err.Error(), "proxyauth: "+path+": "))
-			require.NotNil(t, m, "%q: %v", text, err)
-			require.True(t, messages[m[2]], m[2])
-			line, err := strconv.Atoi(m[1])
-			require.NoError(t, err)
-			require.LessOrEqual(t, line, 1+strings.Count(text, "\n"))
-			return
-		}
-		// The empty line ends a macro.
-		c, err := ask(t, text+"\n\nmachine proxy.example login fuzz password \"\\\"")
-		require.Error(t, err, "%v", c)
-		c, err = ask(t, text+"\n\ndefault login fuzz password x")
-		require.NoError(t, err, text)
-		require.NotEmpty(t, c.Username)
-	})
 }

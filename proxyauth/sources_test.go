@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -156,22 +155,6 @@ func TestCredentialFileChanges(t *testing.T) {
 				require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintf(file.text, fmt.Sprint(1000+i))), 0o600))
 				require.Equal(t, fmt.Sprint("alice:", 1000+i), ask(t, source, proxyURL))
 			}
-
-			// A mistake is told until it is mended, and nothing old is given.
-			require.NoError(t, os.Chmod(path, 0o604))
-			require.Equal(t, "proxyauth: "+path+": everyone can read it (mode 0604): chmod o-r, or in Kubernetes defaultMode: 0440", ask(t, source, proxyURL))
-			require.NoError(t, os.Chmod(path, 0o440))
-			require.Equal(t, "alice:1099", ask(t, source, proxyURL))
-			for _, mode := range []os.FileMode{0o620, 0o602} {
-				require.NoError(t, os.Chmod(path, mode))
-				require.Contains(t, ask(t, source, proxyURL), "others than its owner can write it")
-			}
-			require.NoError(t, os.Remove(path))
-			require.Equal(t, "proxyauth: "+path+": no such file or directory", ask(t, source, proxyURL))
-			_, err := source.ProxyCredentials(context.Background(), proxyauth.CredentialRequest{})
-			require.ErrorIs(t, err, os.ErrNotExist)
-			require.NoError(t, syscall.Mkfifo(path, 0o600))
-			require.Equal(t, "proxyauth: "+path+": it is not a regular file", ask(t, source, proxyURL))
 		})
 	}
 }
