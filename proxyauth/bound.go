@@ -220,7 +220,7 @@ func (x *exchange) reenter() error {
 // another request.
 func (r *route) checkIdentity(ctx context.Context) {
 	st := r.standing.Load()
-	if st == nil || st.bound == nil || r.t.source == nil {
+	if st == nil || st.bound == nil {
 		return
 	}
 	cred, from, err := r.credentials(ctx, st.scheme, st.realm)

@@ -57,7 +57,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 				deny(ErrNoCredentials, "")
 			} else {
 				cause = err
-				deny(ErrNoCredentials, "%s: Transport.Credentials failed: %v", name, err)
+				deny(ErrNoCredentials, "%s: %s failed: %v", name, source, err)
 			}
 			continue
 		}

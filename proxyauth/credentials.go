@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"os"
 )
 
 // Credentials are a user name and a password for a proxy. The name may carry a
@@ -63,28 +62,24 @@ type CredentialSource interface {
 
 // UserPassword returns a source of the same credentials for every proxy.
 func UserPassword(username, password string) CredentialSource {
-	return &userPassword{Credentials{username, password}}
-}
-
-// userPassword is used by pointer, and its field is exported, so that printing
-// a Transport cannot reach around Credentials.Format.
-type userPassword struct{ Credentials }
-
-func (s *userPassword) ProxyCredentials(context.Context, CredentialRequest) (Credentials, error) {
-	return s.Credentials, nil
+	// A function, because nothing prints what it holds. fmt gets around all
+	// methods of a struct that is in an unexported field of another.
+	return CredentialFunc(func(context.Context, CredentialRequest) (Credentials, error) {
+		return Credentials{username, password}, nil
+	})
 }
 
 // credentials asks the sources in their order: the Transport's own and then the
 // proxy URL's userinfo; without an own source the environment comes last. The
 // zero Credentials are for a scheme that needs none. from names the source for
-// errors.
+// errors, also beside an error of it.
 func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c Credentials, from string, err error) {
 	if r.t.source != nil {
 		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{
 			Proxy: r.proxyURL(), Scheme: scheme.Name(), Realm: realm, Rejected: r.allRejected(),
 		})
 		if err != nil && !errors.Is(err, ErrNoCredentials) {
-			return Credentials{}, "", err
+			return Credentials{}, "Transport.Credentials", err
 		}
 		if err == nil && !c.empty() {
 			return c, "Transport.Credentials", nil
@@ -94,9 +89,12 @@ func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c
 		return Credentials{r.key.username, r.key.password}, "the proxy URL", nil
 	}
 	if r.t.source == nil {
-		c = Credentials{os.Getenv("PROXY_USER"), os.Getenv("PROXY_PASS")}
-		if !c.empty() {
-			return c, "PROXY_USER and PROXY_PASS", nil
+		c, err = r.t.environment(ctx, CredentialRequest{})
+		if err == nil {
+			return c, environmentName, nil
+		}
+		if !errors.Is(err, ErrNoCredentials) {
+			return Credentials{}, environmentName, err
 		}
 	}
 	if _, ok := scheme.(ambient); ok {
@@ -104,6 +102,8 @@ func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c
 	}
 	return Credentials{}, "", ErrNoCredentials
 }
+
+const environmentName = "PROXY_USER and PROXY_PASS"
 
 // ambient marks a scheme that may do without credentials: it knows the user by
 // other means.

@@ -104,9 +104,10 @@ func TestCredentialsPrintRedacted(t *testing.T) {
 	c := proxyauth.Credentials{Username: "alice", Password: hush}
 	source := proxyauth.UserPassword("alice", hush)
 	holder := struct{ C proxyauth.Credentials }{c}
+	hidden := struct{ s proxyauth.CredentialSource }{source} // fmt calls no methods there
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T"} {
-		fmt.Fprintf(&out, verb+verb+verb+verb, c, &c, source, holder)
+		fmt.Fprintf(&out, verb+verb+verb+verb+verb, c, &c, source, holder, hidden)
 	}
 	text, err := json.Marshal(map[string]any{"c": c, "p": &c, "s": source, "h": holder})
 	require.NoError(t, err)

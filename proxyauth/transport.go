@@ -15,10 +15,12 @@ import (
 // A Transport is an [http.RoundTripper] that gets through proxies which demand
 // authentication, and a dialer through them ([Transport.DialContext]).
 //
-// Its zero value works: proxies and credentials come from the environment. It
-// is safe for concurrent use, and meant to be made once and shared: all it
-// learns about a proxy, and all connections, are in it. Its fields must not be
-// changed after the first use.
+// Its zero value works: proxies and credentials come from the environment, by
+// http.ProxyFromEnvironment and [EnvironmentCredentials]; [FromEnvironment]
+// knows more variables and says what is wrong with them. A Transport is safe
+// for concurrent use, and meant to be made once and shared: all it learns about
+// a proxy, and all connections, are in it. Its fields must not be changed after
+// the first use.
 type Transport struct {
 	// Base gives the settings for dialing, TLS, HTTP/2 and pooling. It is
 	// cloned and never changed; limits on connections hold for each proxy by
@@ -40,7 +42,7 @@ type Transport struct {
 
 	// Credentials supplies user names and passwords; where it has none, the
 	// userinfo of the proxy URL is taken. Nil means the userinfo of the proxy
-	// URL, else the environment's PROXY_USER and PROXY_PASS.
+	// URL, else the environment: see EnvironmentCredentials.
 	Credentials CredentialSource
 
 	// Schemes are those that may be used, in order of preference. Nil means
@@ -82,6 +84,8 @@ type Transport struct {
 	// they apply. Nil is silent.
 	Logger *slog.Logger
 
+	environment CredentialFunc // for nil Credentials; nil: EnvironmentCredentials()
+
 	once sync.Once
 	core *core
 }
@@ -102,6 +106,7 @@ type core struct {
 	base        *http.Transport // the original's clone
 	proxy       func(*http.Request) (*url.URL, error)
 	source      CredentialSource
+	environment CredentialFunc // where source is nil
 	schemes     []Scheme
 	proxyTLS    *tls.Config
 	noClearText bool
@@ -131,6 +136,7 @@ func (t *Transport) settings() *core {
 			base:        base.Clone(),
 			proxy:       t.Proxy,
 			source:      t.Credentials,
+			environment: t.environment,
 			schemes:     t.Schemes,
 			noClearText: t.ForbidCleartextBasic,
 			rejectedFor: t.RejectedFor,
@@ -148,6 +154,9 @@ func (t *Transport) settings() *core {
 		}
 		if c.proxy == nil {
 			c.proxy = c.base.Proxy
+		}
+		if c.environment == nil {
+			c.environment = environmentCredentials(readEnvironment)
 		}
 		if c.schemes == nil {
 			c.schemes = DefaultSchemes()

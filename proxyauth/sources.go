@@ -1,0 +1,95 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A CredentialFunc is a function as a [CredentialSource]: for Vault, a secret
+// manager of a cloud, a prompt.
+type CredentialFunc func(ctx context.Context, req CredentialRequest) (Credentials, error)
+
+// ProxyCredentials calls f(ctx, req).
+func (f CredentialFunc) ProxyCredentials(ctx context.Context, req CredentialRequest) (Credentials, error) {
+	return f(ctx, req)
+}
+
+// MarshalText lets encoding/json and the like write what has a source in it.
+func (f CredentialFunc) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// FirstOf returns a source that asks sources in their order and gives the
+// first answer. Those that have none ([ErrNoCredentials], or the zero
+// Credentials) are passed over, and so are nil ones. Another error is an answer
+// and ends it: a vault that fails must not turn a request over to another
+// identity. If none answers it is ErrNoCredentials; then the userinfo of the
+// proxy URL counts, and at last the ticket or the logged-in user of [Negotiate].
+func FirstOf(sources ...CredentialSource) CredentialSource {
+	sources = slices.Clone(sources)
+	return CredentialFunc(func(ctx context.Context, req CredentialRequest) (Credentials, error) {
+		for _, source := range sources {
+			if source == nil {
+				continue
+			}
+			c, err := source.ProxyCredentials(ctx, req)
+			if errors.Is(err, ErrNoCredentials) || err == nil && c.empty() {
+				continue
+			}
+			return c, err
+		}
+		return Credentials{}, ErrNoCredentials
+	})
+}
+
+// PerProxy returns a source with another one for each proxy. The keys are
+// "host" or "host:port" of proxy URLs, without regard to case; an IPv6 address
+// with a port is in brackets. "host:port" goes before "host"; the port is that
+// of the URL or else of its scheme: 80, 443. Other proxies get
+// [ErrNoCredentials].
+//
+// A key that is neither, or stands there twice, is an error for every proxy.
+func PerProxy(sources map[string]CredentialSource) CredentialSource {
+	byKey := make(map[string]CredentialSource, len(sources))
+	var broken error
+	for key, source := range sources {
+		name, ok := proxyKey(key)
+		_, twice := byKey[name]
+		switch {
+		case !ok:
+			broken = errors.New("proxyauth: PerProxy: a key is not host or host:port")
+		case twice:
+			broken = fmt.Errorf("proxyauth: PerProxy: two keys for %s", name)
+		}
+		byKey[name] = source
+	}
+	return CredentialFunc(func(ctx context.Context, req CredentialRequest) (Credentials, error) {
+		if broken != nil {
+			return Credentials{}, broken
+		}
+		source := byKey[strings.ToLower(hostPort(req.Proxy))]
+		if source == nil {
+			source = byKey[strings.ToLower(req.Proxy.Hostname())]
+		}
+		if source == nil {
+			return Credentials{}, ErrNoCredentials
+		}
+		return source.ProxyCredentials(ctx, req)
+	})
+}
+
+// proxyKey returns a key of PerProxy as hostPort or Hostname give it.
+func proxyKey(key string) (name string, ok bool) {
+	name = strings.ToLower(key)
+	if ip := strings.Trim(name, "[]"); net.ParseIP(ip) != nil {
+		return ip, true
+	}
+	u, err := url.Parse("http://" + name)
+	if err != nil || u.Host != name || u.Hostname() == "" || strings.HasSuffix(name, ":") {
+		return "", false
+	}
+	return name, true
+}

@@ -1,0 +1,344 @@
+package proxyauth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+// ask asks source for a proxy, and returns "user:password" or the error.
+func ask(t testing.TB, source proxyauth.CredentialSource, proxy string) string {
+	t.Helper()
+	u, err := url.Parse(proxy)
+	require.NoError(t, err)
+	c, err := source.ProxyCredentials(context.Background(), proxyauth.CredentialRequest{Proxy: u, Scheme: "Basic", Realm: "r"})
+	if err != nil {
+		require.Equal(t, proxyauth.Credentials{}, c)
+		return err.Error()
+	}
+	return c.Username + ":" + c.Password
+}
+
+const proxyURL, none = "http://proxy.example:3128", "proxyauth: no credentials for the proxy"
+
+func TestFirstOf(t *testing.T) {
+	user := func(name string) proxyauth.CredentialSource { return proxyauth.UserPassword(name, "x") }
+	says := func(err error) proxyauth.CredentialSource {
+		return proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+			return proxyauth.Credentials{}, err
+		})
+	}
+	wrapped := fmt.Errorf("vault: %w", proxyauth.ErrNoCredentials)
+	for name, test := range map[string]struct {
+		sources []proxyauth.CredentialSource
+		want    string
+	}{
+		"nothing":          {nil, none},
+		"nil":              {[]proxyauth.CredentialSource{nil, user("a"), nil}, "a:x"},
+		"the first":        {[]proxyauth.CredentialSource{user("a"), user("b")}, "a:x"},
+		"after none":       {[]proxyauth.CredentialSource{says(proxyauth.ErrNoCredentials), says(wrapped), user("a")}, "a:x"},
+		"after empty":      {[]proxyauth.CredentialSource{says(nil), proxyauth.UserPassword("", ""), user("a")}, "a:x"},
+		"all have none":    {[]proxyauth.CredentialSource{says(nil), says(wrapped)}, none},
+		"an error ends it": {[]proxyauth.CredentialSource{says(nil), says(errVault), user("a")}, "vault is sealed"},
+		"in another":       {[]proxyauth.CredentialSource{proxyauth.FirstOf(), proxyauth.FirstOf(says(nil), user("a"))}, "a:x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := proxyauth.FirstOf(test.sources...)
+			clear(test.sources) // it has a copy
+			require.Equal(t, test.want, ask(t, source, proxyURL))
+		})
+	}
+}
+
+func TestPerProxy(t *testing.T) {
+	sources := map[string]proxyauth.CredentialSource{
+		"proxy.example": proxyauth.UserPassword("host", "1"), "PROXY.example:8080": proxyauth.UserPassword("port", "2"),
+		"plain:80": proxyauth.UserPassword("plain", "3"), "plain:443": proxyauth.UserPassword("tls", "4"),
+		"[2001:db8::1]:3128": proxyauth.UserPassword("v6 port", "5"), "2001:db8::1": proxyauth.UserPassword("v6", "6"),
+		"[2001:db8::2]": proxyauth.UserPassword("brackets", "7"), "nil": nil,
+	}
+	source := proxyauth.PerProxy(sources)
+	clear(sources) // it has a copy
+	for proxy, want := range map[string]string{
+		"http://proxy.example:3128": "host:1", "http://Proxy.Example": "host:1", "http://proxy.example:8080": "port:2",
+		"http://plain": "plain:3", "https://plain": "tls:4", "https://plain:80": "plain:3", "http://plain:81": none,
+		"http://[2001:db8::1]:3128": "v6 port:5", "http://[2001:db8::1]": "v6:6", "http://[2001:DB8::2]:1": "brackets:7",
+		"http://nil": none, "http://www.proxy.example": none, "http://example": none,
+	} {
+		require.Equal(t, want, ask(t, source, proxy), proxy)
+	}
+	for _, key := range []string{"", ":80", "proxy:", "http://alice:Zq7@proxy", "alice:Zq7@proxy", "proxy/", "pro xy", "proxy:http"} {
+		source := proxyauth.PerProxy(map[string]proxyauth.CredentialSource{"proxy": proxyauth.UserPassword("a", "b"), key: nil})
+		require.Equal(t, "proxyauth: PerProxy: a key is not host or host:port", ask(t, source, "http://proxy"), key)
+	}
+	twice := proxyauth.PerProxy(map[string]proxyauth.CredentialSource{"proxy": nil, "PROXY": nil})
+	require.Equal(t, "proxyauth: PerProxy: two keys for proxy", ask(t, twice, "http://proxy"))
+}
+
+func TestCredentialFiles(t *testing.T) {
+	for name, test := range map[string]struct{ text, password, credentials string }{
+		"plain":        {"alice:open sesame", "u:alice:open sesame", "alice:open sesame"},
+		"line end":     {"alice:open sesame\n", "u:alice:open sesame", "alice:open sesame"},
+		"Windows":      {"CORP\\alice:x\r\n", "u:CORP\\alice:x", "CORP\\alice:x"},
+		"blanks":       {" a: b \n", "u: a: b ", " a: b "},
+		"colons":       {"a:b:c:", "u:a:b:c:", "a:b:c:"},
+		"no password":  {"alice:", "u:alice:", "alice:"},
+		"empty":        {"", "PATH: it is empty", "PATH: it is empty"},
+		"a line end":   {"\n", "PATH: it is empty", "PATH: it is empty"},
+		"no colon":     {"Zq7", "u:Zq7", "PATH: it is not username:password"},
+		"no user name": {":Zq7", "u::Zq7", "PATH: it is not username:password"},
+		"two lines":    {"a:Zq7\nb:Zq7\n", "PATH: it has more than one line", "PATH: it has more than one line"},
+		"UTF-16":       {"a\x00:\x00b\x00", "PATH: it is not a text in UTF-8", "PATH: it is not a text in UTF-8"},
+		"too large":    {strings.Repeat("a:", 1<<20), "PATH: it is larger than 1 MiB", "PATH: it is larger than 1 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := writeSecret(t, test.text)
+			want := strings.NewReplacer("PATH", "proxyauth: "+path)
+			require.Equal(t, want.Replace(test.password), ask(t, proxyauth.PasswordFile("u", path), proxyURL))
+			require.Equal(t, want.Replace(test.credentials), ask(t, proxyauth.CredentialFile(path), proxyURL))
+		})
+	}
+}
+
+// fileSources are all sources of a file, each with the text that means
+// alice:<password>.
+var fileSources = map[string]struct {
+	source func(path string) proxyauth.CredentialSource
+	text   string // with %s for the password
+}{
+	"CredentialFile": {proxyauth.CredentialFile, "alice:%s\n"},
+	"PasswordFile":   {func(path string) proxyauth.CredentialSource { return proxyauth.PasswordFile("alice", path) }, "%s\n"},
+	"Netrc":          {proxyauth.Netrc, "machine 127.0.0.1 login alice password \"%s\"\ndefault login alice password \"%[1]s\""},
+}
+
+func TestCredentialFileChanges(t *testing.T) {
+	for name, file := range fileSources {
+		t.Run(name, func(t *testing.T) {
+			path := writeSecret(t, fmt.Sprintf(file.text, "one"))
+			long := time.Now().Add(-time.Hour)
+			require.NoError(t, os.Chtimes(path, long, long))
+			source := file.source(path)
+			require.Equal(t, "alice:one", ask(t, source, proxyURL))
+
+			// An old file that looks the same is not read again.
+			require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintf(file.text, "uno")), 0o600))
+			require.NoError(t, os.Chtimes(path, long, long))
+			require.Equal(t, "alice:one", ask(t, source, proxyURL))
+
+			// Its time, its size, and its identity tell a change; and one that
+			// has just been written may change within its time.
+			require.NoError(t, os.Chtimes(path, long, long.Add(time.Second)))
+			require.Equal(t, "alice:uno", ask(t, source, proxyURL))
+			require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintf(file.text, "three")), 0o600))
+			require.NoError(t, os.Chtimes(path, long, long.Add(time.Second)))
+			require.Equal(t, "alice:three", ask(t, source, proxyURL))
+			other := writeSecret(t, fmt.Sprintf(file.text, "other"))
+			require.NoError(t, os.Chtimes(other, long, long.Add(time.Second)))
+			require.NoError(t, os.Rename(other, path))
+			require.Equal(t, "alice:other", ask(t, source, proxyURL))
+			for i := range 100 {
+				require.NoError(t, os.WriteFile(path, []byte(fmt.Sprintf(file.text, fmt.Sprint(1000+i))), 0o600))
+				require.Equal(t, fmt.Sprint("alice:", 1000+i), ask(t, source, proxyURL))
+			}
+		})
+	}
+}
+
+// Kubernetes puts a secret's new version into place by the swap of a symbolic
+// link to its folder.
+func TestCredentialFileKubernetes(t *testing.T) {
+	dir := t.TempDir()
+	version := func(name, password string) {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name, "password"), []byte(password), 0o440))
+		at := time.Now().Add(-time.Hour).Truncate(time.Hour)
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name, "password"), at, at))
+		require.NoError(t, os.Symlink(name, filepath.Join(dir, "..data_tmp")))
+		require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	}
+	require.NoError(t, os.Symlink("..data/password", filepath.Join(dir, "password")))
+	version("..1", "one")
+	source := proxyauth.PasswordFile("alice", filepath.Join(dir, "password"))
+	require.Equal(t, "alice:one", ask(t, source, proxyURL))
+	version("..2", "two")
+	require.Equal(t, "alice:two", ask(t, source, proxyURL))
+}
+
+// The password changes at the proxy and in the file: the next request passes,
+// at the cost of one refusal at most.
+func TestRotatedFile(t *testing.T) {
+	o := newOrigin(t)
+	write := func(path, text, password string) {
+		require.NoError(t, os.WriteFile(path+".new", fmt.Appendf(nil, text, password), 0o600))
+		require.NoError(t, os.Rename(path+".new", path))
+	}
+	auths := map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{}}
+	rotate := func(t *testing.T, auth proxytest.Auth, target, path, text string, source proxyauth.CredentialSource) {
+		p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: map[string]string{"alice": "one"}})
+		tr := newTransport(t, p, o)
+		tr.Credentials = source
+		write(path, text, "one")
+		requireOK(t, tr, target)
+		require.Zero(t, p.Refused("alice"))
+		for i, password := range []string{"two", "three"} {
+			p.SetUser("alice", password)
+			write(path, text, password)
+			tr.CloseIdleConnections()
+			requireOK(t, tr, target)
+			require.LessOrEqual(t, p.Refused("alice"), i+1)
+		}
+		if _, bound := auth.(proxytest.NTLM); bound {
+			require.Zero(t, p.Refused("alice"), "it was asked before the connection was made")
+		}
+		require.Empty(t, o.proxyFields())
+	}
+	for scheme, auth := range auths {
+		for way, target := range o.ways() {
+			for name, file := range fileSources {
+				t.Run(scheme+"/"+way+"/"+name, func(t *testing.T) {
+					path := filepath.Join(t.TempDir(), "secret")
+					rotate(t, auth, target, path, file.text, file.source(path))
+				})
+			}
+			t.Run(scheme+"/"+way+"/PROXY_PASS_FILE", func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "secret")
+				setEnv(t, map[string]string{"PROXY_USER": "alice", "PROXY_PASS_FILE": path})
+				rotate(t, auth, target, path, "%s", nil)
+			})
+		}
+	}
+}
+
+// Each source over the wire, and the ones that must not be asked.
+func TestSourcesOverTheWire(t *testing.T) {
+	o := newOrigin(t)
+	never := proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		return proxyauth.Credentials{}, errors.New("asked")
+	})
+	for name, source := range map[string]proxyauth.CredentialSource{
+		"CredentialFile": proxyauth.CredentialFile(writeSecret(t, "alice:open sesame\n")),
+		"PasswordFile":   proxyauth.PasswordFile("alice", writeSecret(t, "open sesame")),
+		"Netrc":          proxyauth.Netrc(writeSecret(t, "machine 127.0.0.1\n  login alice\n  password \"open sesame\"\n")),
+		"PerProxy":       proxyauth.PerProxy(map[string]proxyauth.CredentialSource{"127.0.0.1": proxyauth.UserPassword("alice", "open sesame"), "127.0.0.2": never}),
+		"FirstOf": proxyauth.FirstOf(proxyauth.PerProxy(nil), proxyauth.Netrc(writeSecret(t, "machine other login bob")),
+			proxyauth.UserPassword("alice", "open sesame"), never),
+	} {
+		for way, target := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+				tr := newTransport(t, p, o)
+				tr.Credentials = source
+				requireOK(t, tr, target)
+				require.Equal(t, 1, p.Attempts("alice"))
+				require.Equal(t, 2, p.Counts().Requests)
+			})
+		}
+	}
+}
+
+// A vault that fails ends the request: nothing goes out for another identity.
+func TestFailingSourceIsNotPassedOver(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Proxy = http.ProxyURL(p.URLFor("alice", "open sesame"))
+	tr.Credentials = proxyauth.FirstOf(failing{}, proxyauth.UserPassword("alice", "open sesame"))
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorIs(t, err, errVault)
+	require.Empty(t, sent(p))
+}
+
+// The function is asked with the context of the request.
+func TestCredentialFuncContext(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	tr.Credentials = proxyauth.CredentialFunc(func(ctx context.Context, _ proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		cancel()
+		<-ctx.Done() // or the test would hang
+		return proxyauth.Credentials{}, ctx.Err()
+	})
+	req, err := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
+	require.NoError(t, err)
+	_, err = tr.RoundTrip(req)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, sent(p))
+}
+
+// The user's ticket comes after all sources.
+func TestTicketAfterAllSources(t *testing.T) {
+	o := newOrigin(t)
+	path := filepath.Join(t.TempDir(), "secret")
+	for way, target := range o.ways() {
+		p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}, proxytest.Basic{Realm: "r"}}, Users: map[string]string{"alice": "x", "bob": "y"}})
+		setEnv(t, nil)
+		tr := newKerberosTransport(t, p, o) // alice's ticket
+		secret := proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+			return proxyauth.Credentials{}, proxyauth.ErrNoCredentials
+		})
+		tr.Credentials = proxyauth.FirstOf(proxyauth.EnvironmentCredentials(), secret, proxyauth.PerProxy(nil),
+			proxyauth.Netrc(writeSecret(t, "machine other login bob password y")))
+		requireOK(t, tr, target)
+		require.Equal(t, []string{"Negotiate"}, sent(p), way)
+		require.Equal(t, 1, p.Attempts("alice"), way)
+
+		// A source that fails is not passed over for the ticket either.
+		tr = newKerberosTransport(t, p, o)
+		tr.Credentials = proxyauth.FirstOf(proxyauth.PasswordFile("bob", path))
+		_, _, err := fetch(tr, target)
+		require.ErrorIs(t, err, os.ErrNotExist)
+		require.Equal(t, 1, p.Attempts("alice"), way)
+	}
+}
+
+// Nothing that holds secrets shows them, however it is printed.
+func TestSourcesPrintNoSecrets(t *testing.T) {
+	path := writeSecret(t, "alice:"+hush)
+	password := writeSecret(t, hush)
+	netrc := writeSecret(t, fmt.Sprintf("machine proxy.example login alice password %q", hush))
+	static := proxyauth.UserPassword("alice", hush)
+	setEnv(t, map[string]string{"PROXY_USER": "alice", "PROXY_PASS": hush, "HTTP_PROXY": "http://proxy.example"})
+	fromEnvironment, err := proxyauth.FromEnvironment()
+	require.NoError(t, err)
+	sources := map[string]proxyauth.CredentialSource{
+		"static": static, "file": proxyauth.CredentialFile(path), "password": proxyauth.PasswordFile("alice", password),
+		"netrc": proxyauth.Netrc(netrc), "environment": proxyauth.EnvironmentCredentials(),
+		"per proxy": proxyauth.PerProxy(map[string]proxyauth.CredentialSource{"proxy.example": static}),
+		"first of":  proxyauth.FirstOf(nil, static),
+	}
+	for name, source := range sources {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, "alice:"+hush, ask(t, source, proxyURL))
+			var out bytes.Buffer
+			holder := struct {
+				Source proxyauth.CredentialSource
+				hidden proxyauth.CredentialSource
+			}{source, source}
+			for _, value := range []any{source, holder, &holder, &proxyauth.Transport{Credentials: source}, fromEnvironment} {
+				fmt.Fprintf(&out, "%v %+v %#v %s %q %x %d", value, value, value, value, value, value, value)
+				text, _ := json.Marshal(value) // what has a function in it is an error
+				out.Write(text)
+				slog.New(slog.NewTextHandler(&out, nil)).Info("x", "value", value)
+				slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "value", value)
+			}
+			requireNoSecret(t, out.String(), []string{"alice"})
+		})
+	}
+}
