@@ -274,7 +274,7 @@ func TestCredentialRequest(t *testing.T) {
 	tr := newTransport(t, p, o)
 	tr.Proxy = http.ProxyURL(p.URLFor("x", "y"))
 	var got proxyauth.CredentialRequest
-	tr.Credentials = sourceFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
 		got = req
 		return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
 	})
@@ -282,12 +282,6 @@ func TestCredentialRequest(t *testing.T) {
 	require.Equal(t, "Digest", got.Scheme)
 	require.Equal(t, "proxy test", got.Realm)
 	require.Equal(t, p.URL.String(), got.Proxy.String(), "without userinfo")
-}
-
-type sourceFunc func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error)
-
-func (f sourceFunc) ProxyCredentials(ctx context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
-	return f(ctx, req)
 }
 
 // Two identities in the URL are two routes: no connection, nonce or verdict of
@@ -353,7 +347,7 @@ func TestLeadersTroubleIsItsOwn(t *testing.T) {
 	tr := newTransport(t, p, o)
 	asked := make(chan struct{})
 	var once sync.Once
-	tr.Credentials = sourceFunc(func(ctx context.Context, _ proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	tr.Credentials = proxyauth.CredentialFunc(func(ctx context.Context, _ proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
 		first := false
 		once.Do(func() { first = true; close(asked) })
 		if first {

@@ -144,7 +144,7 @@ func TestSourceSeesRejected(t *testing.T) {
 	var mu sync.Mutex
 	kept := proxyauth.Credentials{Username: "alice", Password: "of yesterday"}
 	fetched := 0
-	tr.Credentials = sourceFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, refused := range req.Rejected {
