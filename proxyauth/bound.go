@@ -91,7 +91,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 			return nil, errMoved
 		}
 		authorization := []string{name + " " + reply}
-		d.sent = append(d.sent, secrets(authorization)...)
+		d.hide(authorization)
 		probe := hasBody(x.req) && !last
 		resp, err := x.m.sendPinned(authorization, probe)
 		if err != nil {

@@ -51,7 +51,8 @@ func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error
 	if resp.StatusCode/100 == 2 { // RFC 9110 §9.3.6: any 2xx
 		return c.tunnel(), nil
 	}
-	d := denial{resp: resp, hangUp: c.hangUp, sent: secrets(c.authorization)}
+	d := denial{resp: resp, hangUp: c.hangUp}
+	d.hide(c.sent)
 	e := &ConnectError{
 		Proxy: r.name, Target: addr, StatusCode: resp.StatusCode, Status: string(d.strikeOut([]byte(resp.Status))),
 		Header: d.safeHeader(), Body: d.safePage(c.req),
@@ -73,6 +74,8 @@ type connecting struct {
 	in            *bufio.Reader
 	limit         *io.LimitedReader // below in
 	authorization []string
+
+	sent []string // values of Proxy-Authorization in all legs
 }
 
 func (c *connecting) request() *http.Request { return c.req }
@@ -120,6 +123,7 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 	if authorization != nil {
 		header[proxyAuthorization] = authorization
 	}
+	c.sent = append(c.sent, header[proxyAuthorization]...)
 	c.req.Header = header
 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
