@@ -202,7 +202,7 @@ func TestDigestPasswordChanged(t *testing.T) {
 	tr := newTransport(t, p, o)
 	requireOK(t, tr, o.HTTP.URL)
 	requireOK(t, tr, o.HTTP.URL)
-	p.SetUser("alice", "new")
+	p.SetUser("alice", "open wheat")
 	p.Reset()
 	_, _, err := fetch(tr, o.HTTP.URL)
 	require.ErrorIs(t, err, proxyauth.ErrRejected)

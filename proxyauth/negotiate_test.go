@@ -26,7 +26,7 @@ func withTicket(t testing.TB, p *proxytest.Proxy) proxyauth.NegotiateOptions {
 }
 
 // newKerberosTransport goes through p with a ticket and without credentials.
-func newKerberosTransport(t testing.TB, p *proxytest.Proxy, o *origin) *proxyauth.Transport {
+func newKerberosTransport(t testing.TB, p *proxytest.Proxy, o *origin) *watchedTransport {
 	tr := newTransport(t, p, o)
 	tr.Credentials = nil
 	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(withTicket(t, p)), proxyauth.NTLM(), proxyauth.Digest(), proxyauth.Basic()}
@@ -185,7 +185,7 @@ func TestNegotiateNTLM(t *testing.T) {
 				require.Equal(t, 2, denials)
 
 				tr = newTransport(t, p, o)
-				tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+				tr.Credentials = proxyauth.UserPassword("alice", "open barley")
 				p.Reset()
 				allRejected(t, 50, tr, url)
 				require.Equal(t, 1, p.Attempts("alice"))
@@ -284,7 +284,7 @@ func TestNegotiateCacheChanges(t *testing.T) {
 	require.Zero(t, p.Attempts("alice"))
 
 	tr = newTransport(t, p, o)
-	tr.Credentials = proxyauth.UserPassword("bob@OTHER.EXAMPLE", "wrong")
+	tr.Credentials = proxyauth.UserPassword("bob@OTHER.EXAMPLE", "open barley")
 	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(options)}
 	_, _, err := fetch(tr, o.HTTP.URL)
 	require.Error(t, err)

@@ -161,7 +161,7 @@ func TestNTLMRejected(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
 			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+			tr.Credentials = proxyauth.UserPassword("alice", "open barley")
 			allRejected(t, 1000, tr, url)
 			require.Equal(t, 1, p.Attempts("alice"))
 			require.Equal(t, 3, p.Counts().Requests)
@@ -178,7 +178,7 @@ func TestNTLMPasswordExpires(t *testing.T) {
 			tr := newTransport(t, p, o)
 			requireOK(t, tr, url)
 			tr.CloseIdleConnections()
-			p.SetUser("alice", "new")
+			p.SetUser("alice", "open wheat")
 			p.Reset()
 			_, _, err := fetch(tr, url)
 			require.ErrorIs(t, err, proxyauth.ErrRejected)
@@ -361,8 +361,8 @@ func TestNTLMIdentities(t *testing.T) {
 			tr := newTransport(t, p, o)
 			tr.Credentials = source
 			requireOK(t, tr, url)
-			p.SetUser("alice", "new")
-			source.password.Store("new")
+			p.SetUser("alice", "open wheat")
+			source.password.Store("open wheat")
 			p.Reset()
 			requireOK(t, tr, url)
 			require.Equal(t, 2, p.Counts().Requests)

@@ -93,7 +93,7 @@ func TestWrongPassword(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
 			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+			tr.Credentials = proxyauth.UserPassword("alice", "open barley")
 			allRejected(t, 100, tr, url)
 			require.Equal(t, 1, p.Refused("alice"))
 			require.Equal(t, 2, p.Counts().Requests)
