@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,22 +141,46 @@ func TestForbidCleartextBasic(t *testing.T) {
 }
 
 // One attempt for each scheme, at most two in all, whatever the number of
-// goroutines (requirement 8: px #234, alpaca #2).
+// goroutines (requirement 8: px #234, alpaca #2), and none before the source
+// gives another password.
 func TestLockout(t *testing.T) {
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "open barley")
-			allRejected(t, 1000, tr, url)
-			require.Equal(t, []string{"Digest", "Basic"}, sent(p))
-			requests := p.Counts().Requests
-			_, _, err := fetch(tr, url)
-			require.ErrorIs(t, err, proxyauth.ErrRejected)
-			require.ErrorContains(t, err, "not sent")
-			require.Equal(t, requests, p.Counts().Requests)
-		})
+	basic, digest := proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}
+	for name, test := range map[string]struct {
+		auth  []proxytest.Auth
+		tried []string
+	}{
+		"Basic":                 {[]proxytest.Auth{basic}, []string{"Basic"}},
+		"Digest":                {[]proxytest.Auth{digest}, []string{"Digest"}},
+		"Digest and Basic":      {[]proxytest.Auth{basic, digest}, []string{"Digest", "Basic"}},
+		"NTLM":                  {ntlmOnly(), []string{"NTLM"}},
+		"NTLM and Basic":        {[]proxytest.Auth{proxytest.NTLM{}, basic}, []string{"NTLM", "Basic"}},
+		"NTLM inside Negotiate": {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}}, []string{"Negotiate"}},
+		"Negotiate and Digest":  {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, digest}, []string{"Negotiate", "Digest"}},
+		"all four":              {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, proxytest.NTLM{}, digest, basic}, []string{"NTLM", "Digest"}},
+	} {
+		o := newOrigin(t)
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: test.auth, Users: alice})
+				tr := newTransport(t, p, o)
+				source := &rotating{}
+				source.password.Store("open barley")
+				tr.Credentials = source
+				allRejected(t, 1000, tr, url)
+				require.Equal(t, len(test.tried), p.Attempts("alice"))
+				require.Equal(t, test.tried, slices.Compact(sent(p)))
+
+				requests := p.Counts().Requests
+				_, _, err := fetch(tr, url)
+				require.ErrorIs(t, err, proxyauth.ErrRejected)
+				require.ErrorContains(t, err, "not sent")
+				require.Equal(t, requests, p.Counts().Requests)
+
+				source.password.Store("open sesame")
+				requireOK(t, tr, url)
+				require.Equal(t, len(test.tried), p.Refused("alice"))
+			})
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package proxyauth_test
 
 import (
-	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -211,35 +210,6 @@ func TestNegotiateFallsThrough(t *testing.T) {
 			require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
 			require.ErrorContains(t, err, "Kerberos")
 		})
-	}
-}
-
-// A stream through a cold proxy, and through one that forgets.
-func TestNegotiateStream(t *testing.T) {
-	const size = 4 << 20
-	for _, auth := range []proxytest.Negotiate{{}, {PerRequest: true}} {
-		o := newOrigin(t)
-		var got atomic.Int64
-		o.drain = func(req *http.Request) {
-			n, _ := io.Copy(io.Discard, req.Body)
-			got.Add(n)
-		}
-		for way, url := range o.ways() {
-			t.Run(way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
-				tr := newKerberosTransport(t, p, o)
-				tr.Base.ExpectContinueTimeout = 10 * time.Second
-				got.Store(0)
-				before := len(o.requests)
-				for range 4 {
-					resp, err := post(t, tr, url, &countedBody{Reader: io.LimitReader(zeros{}, size)})
-					require.NoError(t, err)
-					require.Equal(t, 200, resp.StatusCode)
-				}
-				require.EqualValues(t, 4*size, got.Load())
-				require.Len(t, o.requests, before+4)
-			})
-		}
 	}
 }
 

@@ -155,20 +155,6 @@ func TestNTLMUsers(t *testing.T) {
 	}
 }
 
-func TestNTLMRejected(t *testing.T) {
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
-			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "open barley")
-			allRejected(t, 1000, tr, url)
-			require.Equal(t, 1, p.Attempts("alice"))
-			require.Equal(t, 3, p.Counts().Requests)
-		})
-	}
-}
-
 // A password that changes while 50 goroutines use it is not tried 50 times.
 func TestNTLMPasswordExpires(t *testing.T) {
 	o := newOrigin(t)
@@ -188,49 +174,6 @@ func TestNTLMPasswordExpires(t *testing.T) {
 		})
 	}
 }
-
-// A stream that cannot be rewound arrives whole through a cold proxy, once, and
-// nothing else gets to the origin.
-func TestNTLMStream(t *testing.T) {
-	const size = 50 << 20
-	for _, auth := range [][]proxytest.Auth{ntlmOnly(), {proxytest.NTLM{}, proxytest.Digest{Realm: "r"}}} {
-		o := newOrigin(t)
-		var seen []string
-		var bytesSeen atomic.Int64
-		o.drain = func(req *http.Request) {
-			n, _ := io.Copy(io.Discard, req.Body)
-			bytesSeen.Add(n)
-			o.mu.Lock()
-			seen = append(seen, req.Method)
-			o.mu.Unlock()
-		}
-		for way, url := range o.ways() {
-			t.Run(way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: auth, Users: alice})
-				tr := newTransport(t, p, o)
-				tr.Base.ExpectContinueTimeout = 10 * time.Second
-				for range 2 { // cold, and on a kept connection
-					seen = nil
-					bytesSeen.Store(0)
-					body := &countedBody{Reader: io.LimitReader(zeros{}, size)}
-					resp, err := post(t, tr, url, body)
-					require.NoError(t, err)
-					require.Equal(t, 200, resp.StatusCode)
-					require.Equal(t, []string{"POST"}, seen)
-					require.EqualValues(t, size, bytesSeen.Load())
-					require.Eventually(t, func() bool { return body.closed.Load() == 1 }, time.Second, time.Millisecond)
-				}
-				if way == "forward" {
-					require.EqualValues(t, 2*size, p.Counts().BodyBytes)
-				}
-			})
-		}
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // Channel binding, MIC and target name, and a proxy that is somebody else.
 func TestNTLMBinding(t *testing.T) {
