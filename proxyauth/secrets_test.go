@@ -167,7 +167,7 @@ func TestExportedValuesPrintNoSecret(t *testing.T) {
 	challenges, err := proxyauth.ParseChallenges([]string{"Digest realm=r, nonce=n", "NTLM " + stubType2})
 	require.NoError(t, err)
 
-	w := &watch{shown: make(map[string]struct{})}
+	w := newWatch(t, func() []string { return authorizations(p) })
 	for name, v := range map[string]any{
 		"Credentials": c, "*Credentials": &c, "[]Credentials": []proxyauth.Credentials{c}, "map": map[string]proxyauth.Credentials{"c": c},
 		"in a struct": struct{ C proxyauth.Credentials }{c}, "source": source, "in an unnamed": struct{ S proxyauth.CredentialSource }{source},
@@ -179,7 +179,7 @@ func TestExportedValuesPrintNoSecret(t *testing.T) {
 	} {
 		w.printed(name, v)
 	}
-	w.check(t, authorizations(p))
+	w.search()
 }
 
 func TestCredentialsPrintRedacted(t *testing.T) {

@@ -39,8 +39,16 @@ var passwords = []string{
 // for secrets. All tests have their Transports from [watched]; so every scenario
 // is one for this, too.
 type watch struct {
+	t    testing.TB
+	sent func() []string // the values of Proxy-Authorization that the proxy got
+
 	mu    sync.Mutex
 	shown map[string]struct{}
+	size  int // of what is to be searched, in bytes
+}
+
+func newWatch(t testing.TB, sent func() []string) *watch {
+	return &watch{t: t, sent: sent, shown: make(map[string]struct{})}
 }
 
 // A watchedTransport shows its errors to a watch before the test gets them.
@@ -49,10 +57,9 @@ type watchedTransport struct {
 	watch *watch
 }
 
-// watched puts tr, which it logs to, under a watch. sent returns the values of
-// Proxy-Authorization that the proxy got from it.
+// watched puts tr under a watch, which it logs to.
 func watched(t testing.TB, tr *proxyauth.Transport, sent func() []string) *watchedTransport {
-	w := &watchedTransport{tr, &watch{shown: make(map[string]struct{})}}
+	w := &watchedTransport{tr, newWatch(t, sent)}
 	tr.Logger = slog.New(slog.NewJSONHandler(w.watch, &slog.HandlerOptions{
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -66,7 +73,7 @@ func watched(t testing.TB, tr *proxyauth.Transport, sent func() []string) *watch
 		w.watch.printed("Transport", tr)
 		w.watch.printed("Credentials", tr.Credentials)
 		w.watch.printed("Schemes", tr.Schemes)
-		w.watch.check(t, sent())
+		w.watch.search()
 		tr.CloseIdleConnections()
 	})
 	return w
@@ -93,9 +100,16 @@ func (w *watch) Write(line []byte) (int, error) {
 // show notes a text, and reports whether it is a new one.
 func (w *watch) show(text string) bool {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	_, known := w.shown[text]
 	w.shown[text] = struct{}{}
+	if !known {
+		w.size += len(text)
+	}
+	full := w.size > 1<<20
+	w.mu.Unlock()
+	if full {
+		w.search()
+	}
 	return !known
 }
 
@@ -134,20 +148,23 @@ func (w *watch) failed(err error) {
 	}
 }
 
-// check searches what was shown for the passwords and for what was sent.
-func (w *watch) check(t testing.TB, sent []string) {
-	t.Helper()
+// search looks for the passwords, and for what was sent, in what was shown, and
+// forgets it.
+func (w *watch) search() {
+	w.t.Helper()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.shown) == 0 {
+	shown := w.shown
+	w.shown, w.size = make(map[string]struct{}), 0
+	w.mu.Unlock()
+	if len(shown) == 0 {
 		return
 	}
 	var all strings.Builder
-	for text := range w.shown {
+	for text := range shown {
 		all.WriteString(text)
 		all.WriteByte('\n')
 	}
-	requireNoSecret(t, all.String(), sent)
+	requireNoSecret(w.t, all.String(), w.sent())
 }
 
 // requireNoSecret searches text for every password in every shape, and for what
@@ -234,9 +251,9 @@ func (s *scripted) authorizations() (values []string) {
 func TestWatch(t *testing.T) {
 	for what, shape := range secretShapes() {
 		ran := &recorded{TB: t}
-		w := &watch{shown: make(map[string]struct{})}
+		w := newWatch(ran, func() []string { return nil })
 		w.failed(fmt.Errorf("wrapped: %w", errors.Join(errVault, &proxyauth.AuthError{Err: proxyauth.ErrRejected, Body: []byte("a" + shape + "b")})))
-		w.check(ran, nil)
+		w.search()
 		if !ran.failed {
 			t.Errorf("%s is not found", what)
 		}
