@@ -193,8 +193,8 @@ func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal
 	case challenge.Stale, a.session.Announced():
 		// A nonce that was announced may come from an origin, too.
 		return next, stale
-	case outOfOrder && challenge.Nonce != a.session.Nonce():
-		d.nonces.ended(a.session, outOfOrder)
+	case (outOfOrder || a.replayed) && challenge.Nonce != a.session.Nonce():
+		d.nonces.ended(a.session, true)
 		return next, overtaken
 	}
 	return nil, rejected

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,4 +265,33 @@ func TestDigestOddReplies(t *testing.T) {
 	require.NoError(t, err)
 	resp.Body.Close()
 	require.Equal(t, 200, resp.StatusCode)
+}
+
+// A connection that ends before the answer: net/http repeats the request as it
+// was, and the proxy refuses the nonce count that it has seen already. That is no
+// rejection.
+func TestDigestReplay(t *testing.T) {
+	for name, d := range map[string]proxytest.Digest{
+		"ascending": {Realm: "r", StrictNC: true},
+		"exact":     {Realm: "r", ExactNC: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrigin(t)
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{d}, Users: alice})
+			tr := newTransport(t, p, o)
+			var drop atomic.Bool
+			o.handler = func(w http.ResponseWriter, _ *http.Request) {
+				if drop.Swap(false) {
+					p.CloseClientConnections()
+				}
+				io.WriteString(w, "origin")
+			}
+			for range 3 {
+				requireOK(t, tr, o.HTTP.URL)
+				drop.Store(true)
+				requireOK(t, tr, o.HTTP.URL)
+			}
+			require.Zero(t, p.Refused("alice"))
+		})
+	}
 }

@@ -85,6 +85,7 @@ type forwarding struct {
 	req   *http.Request
 	out   http.Request // req as the last leg sent it
 	legs  int
+	conns int       // on which net/http sent the last leg, one after the other; for Digest
 	held  *heldBody // of the last leg, if that was careful with a stream
 	hurry bool      // the proxy does not know Expect
 	conn  *pinned   // for a connection-bound scheme
@@ -110,6 +111,11 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 		out = new(http.Request) // net/http may still be busy with the other
 	}
 	*out = *f.req
+	if f.conns = 0; len(authorization) > 0 && strings.HasPrefix(authorization[0], "Digest ") {
+		*out = *f.req.WithContext(httptrace.WithClientTrace(f.req.Context(), &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { f.conns++ },
+		}))
+	}
 	out.Body = body
 	if authorization != nil || careful {
 		out.Header = maps.Clone(f.req.Header)

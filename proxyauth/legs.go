@@ -168,6 +168,9 @@ func (x *exchange) letGo() {
 // next finds out how to send the next leg after the last one, with the answer
 // a, was denied.
 func (x *exchange) next(a answer) error {
+	if f, ok := x.m.(*forwarding); ok {
+		a.replayed = f.conns > 1
+	}
 	outcome, fresh := rejected, requestAuth(nil)
 	if x.st.auth != nil {
 		fresh, outcome = x.st.auth.refused(a, x.offers())
@@ -175,7 +178,7 @@ func (x *exchange) next(a answer) error {
 	if outcome == stale || outcome == staleOwn {
 		return x.renew(fresh, outcome == stale)
 	}
-	if a.field == nil && x.st.bound == nil || outcome == overtaken && x.st.proven && !x.private {
+	if a.field == nil && x.st.bound == nil || outcome == overtaken && (x.st.proven && !x.private || a.replayed) {
 		x.r.leave(x.st)
 	} else {
 		x.r.reject(x.st, x.realm())

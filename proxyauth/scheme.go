@@ -95,6 +95,10 @@ type answer struct {
 	// For Digest:
 	session *digest.Session
 	digest  digest.Answer
+
+	// replayed: net/http repeated the request as it was on another connection,
+	// so that the proxy may have seen the nonce count before.
+	replayed bool
 }
 
 // A refusal is what a 407 to an answer means.
