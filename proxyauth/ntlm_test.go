@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -515,4 +516,55 @@ func TestNTLMRefusedWithoutOffer(t *testing.T) {
 			require.EqualValues(t, 1, final.Load())
 		})
 	}
+}
+
+// An HTTP/2 connection that is in use when the identity changes is closed with
+// the others once it is idle.
+func TestFormerTunnelsAreClosed(t *testing.T) {
+	o := newOrigin(t)
+	slow, busy := make(chan struct{}), make(chan struct{})
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(busy)
+			<-slow
+		}
+		io.WriteString(w, "origin")
+	}
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	var open atomic.Int32
+	tr.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		open.Add(1)
+		return &closeCounted{Conn: c, open: &open}, nil
+	}
+	source := &rotating{}
+	source.password.Store("open sesame")
+	tr.Credentials = source
+	requireOK(t, tr, o.HTTPS.URL)
+	done := make(chan error)
+	go func() { _, _, err := fetch(tr, o.HTTPS.URL+"/slow"); done <- err }()
+	<-busy
+	p.SetUser("alice", "open wheat")
+	source.password.Store("open wheat")
+	requireOK(t, tr, o.HTTPS.URL)
+	close(slow)
+	require.NoError(t, <-done)
+	tr.CloseIdleConnections()
+	await(t, "connections", func() int { return int(open.Load()) }, 0)
+}
+
+type closeCounted struct {
+	net.Conn
+	once sync.Once
+	open *atomic.Int32
+}
+
+func (c *closeCounted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
