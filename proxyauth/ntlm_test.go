@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -567,4 +569,38 @@ type closeCounted struct {
 func (c *closeCounted) Close() error {
 	c.once.Do(func() { c.open.Add(-1) })
 	return c.Conn.Close()
+}
+
+// A connection that has been closed is not held in memory until it would have
+// been idle for too long.
+func TestNTLMClosedConnectionsAreFreed(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.IdleConnTimeout = time.Hour
+	var dialed []weak.Pointer[closeCounted]
+	tr.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		counted := &closeCounted{Conn: c, open: new(atomic.Int32)}
+		dialed = append(dialed, weak.Make(counted))
+		return counted, nil
+	}
+	requireOK(t, tr, o.HTTP.URL)
+	tr.CloseIdleConnections()
+	requireOK(t, tr, o.HTTP.URL)
+	p.CloseClientConnections()
+	require.Len(t, dialed, 3)
+	await(t, "connections in memory", func() (n int) {
+		runtime.GC()
+		for _, c := range dialed {
+			if c.Value() != nil {
+				n++
+			}
+		}
+		return n
+	}, 0)
 }
