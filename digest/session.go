@@ -45,6 +45,10 @@ type Session struct {
 	accepted atomic.Uint32 // uses that the peer has accepted
 }
 
+// Format prints the same for every verb: a session has what stands for the
+// password.
+func (s *Session) Format(f fmt.State, _ rune) { io.WriteString(f, "digest.Session") }
+
 // An Answer is one use of a Session's nonce.
 type Answer struct {
 	// Value is the value of the Authorization or Proxy-Authorization field.

@@ -1,6 +1,8 @@
 package digest
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -225,4 +227,16 @@ func TestVerify(t *testing.T) {
 	require.ErrorIs(t, verify(`rspauth="00000000000000000000000000000000"`), ErrServer)
 	require.ErrorIs(t, verify(`rspauth="`+right+`", nc=00000002`), ErrServer)
 	require.ErrorIs(t, verify(`rspauth="`+right+`", cnonce="other"`), ErrServer)
+}
+
+// H(A1) is as good as the password.
+func TestSessionPrintsNoSecret(t *testing.T) {
+	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n"`), "alice", "open sesame", Options{})
+	require.NoError(t, err)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		require.Equal(t, "digest.Session", fmt.Sprintf(verb, s))
+	}
+	text, err := json.Marshal(s)
+	require.NoError(t, err)
+	require.Equal(t, "{}", string(text))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,14 @@ type Options struct {
 	Username, Password string
 }
 
+const redacted = "negotiate.Options(REDACTED)"
+
+// Format prints the same redacted text for every verb and flag.
+func (o Options) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// MarshalText is what encoding/json and log/slog write.
+func (o Options) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // A Client has service tickets for one user. It is safe for concurrent use,
 // keeps what it gets, and has nothing running in the background.
 type Client struct {
@@ -50,6 +59,9 @@ type Client struct {
 	tickets map[string]*Ticket
 	asking  map[string]*asking // under way, or failed not long ago
 }
+
+// Format prints the same for every verb: a client has a password and keys.
+func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Client") }
 
 // asking is a question to the KDC that others wait for as well.
 type asking struct {
@@ -70,6 +82,9 @@ type Ticket struct {
 
 	used atomic.Int64 // when an authenticator was last made, in microseconds
 }
+
+// Format prints the same for every verb: a ticket has a key.
+func (t *Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Ticket") }
 
 // now returns the time for an authenticator. No two are alike: a service takes
 // the second one for a replay (RFC 4120 §3.2.3).

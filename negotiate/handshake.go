@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/jcmturner/gokrb5/v8/gssapi"
 	"github.com/jcmturner/gokrb5/v8/spnego"
@@ -43,6 +44,9 @@ func Kerberos(t *Ticket, binding []byte) *Handshake { return &Handshake{ticket: 
 
 // NTLM returns a handshake that authenticates by NTLM inside SPNEGO.
 func NTLM(h *ntlm.Handshake) *Handshake { return &Handshake{ntlm: h} }
+
+// Format prints the same for every verb: a handshake holds a password or a key.
+func (h *Handshake) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Handshake") }
 
 // Next returns the token that follows on the server's; nil begins. last says
 // that the server can be content with it.

@@ -5,7 +5,9 @@ import (
 	"crypto/md5"
 	"encoding/asn1"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -282,4 +284,21 @@ func TestMalformedFiles(t *testing.T) {
 	}
 	_, err := NewClient(Options{CachePath: none, ConfigPath: write("krb5.conf", "[realms]\nA = {}\n"), Username: "a@A", Password: "p"}).Ticket(context.Background(), "HTTP/x")
 	require.Error(t, err)
+}
+
+func TestNothingPrintsSecrets(t *testing.T) {
+	o := Options{Username: "alice", Password: "open sesame"}
+	ticket := newService(t, etypeID.AES128_CTS_HMAC_SHA1_96).ticket(t, etypeID.AES128_CTS_HMAC_SHA1_96, time.Now().Add(time.Hour))
+	for want, v := range map[string]any{
+		"negotiate.Options(REDACTED)": o, "negotiate.Client": NewClient(o), "negotiate.Ticket": ticket,
+		"negotiate.Handshake": NTLM(ntlm.New("alice", "open sesame", ntlm.Options{})),
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			require.Equal(t, want, fmt.Sprintf(verb, v))
+		}
+		text, err := json.Marshal(v)
+		require.NoError(t, err)
+		require.NotContains(t, string(text), "open sesame")
+		require.NotContains(t, string(text), "alice")
+	}
 }

@@ -3,6 +3,7 @@ package ntlm
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/Azure/go-ntlmssp"
 )
@@ -52,6 +53,9 @@ const (
 func New(username, password string, o Options) *Handshake {
 	return &Handshake{username: username, password: password, options: o}
 }
+
+// Format prints the same for every verb: a handshake holds a password.
+func (h *Handshake) Format(f fmt.State, _ rune) { io.WriteString(f, "ntlm.Handshake") }
 
 // Next returns the message that follows on the server's: type 1 to begin, for
 // which message is nil; then type 3 for the server's type 2. Whether the server

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -242,4 +243,16 @@ func Example() {
 	// Output:
 	// type 1
 	// type 3 <nil>
+}
+
+func TestHandshakePrintsNoSecret(t *testing.T) {
+	h := New("alice", "open sesame", Options{})
+	h.Next(nil)
+	h.Next(makeChallenge(0, timedInfo.marshal()))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		require.Equal(t, "ntlm.Handshake", fmt.Sprintf(verb, h))
+	}
+	text, err := json.Marshal(h)
+	require.NoError(t, err)
+	require.Equal(t, "{}", string(text))
 }

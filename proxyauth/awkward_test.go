@@ -108,7 +108,7 @@ func TestRefusedOtherwise(t *testing.T) {
 	for status, url := range map[int]string{401: o.HTTPS.URL, 403: o.HTTPS.URL} {
 		p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{RefuseWith: status}})
 		tr := newTransport(t, p, o)
-		tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+		tr.Credentials = proxyauth.UserPassword("alice", "open barley")
 		_, _, err := fetch(tr, url)
 		require.ErrorContains(t, err, fmt.Sprint(status))
 		if status == 401 {
@@ -399,8 +399,8 @@ func TestBase(t *testing.T) {
 			test.base.Proxy = http.ProxyURL(p.URL)
 			// Through the request's certificate check and not TLSClientConfig,
 			// which would switch HTTP/2 off.
-			tr := &proxyauth.Transport{Base: test.base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
-			t.Cleanup(tr.CloseIdleConnections)
+			tr := watched(t, &proxyauth.Transport{Base: test.base, Credentials: proxyauth.UserPassword("alice", "open sesame")},
+				func() []string { return authorizations(p) })
 			if test.base.TLSClientConfig == nil {
 				test.base.CloseIdleConnections() // makes Base decide about HTTP/2, as its first request would
 				if test.base.TLSClientConfig == nil {

@@ -171,7 +171,7 @@ func TestBodyIsClosedOnErrors(t *testing.T) {
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
 	for name, change := range map[string]func(*proxyauth.Transport){
 		"no credentials": func(tr *proxyauth.Transport) { tr.Credentials = nil },
-		"rejected":       func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "wrong") },
+		"rejected":       func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "open barley") },
 		"no scheme":      func(tr *proxyauth.Transport) { tr.Schemes = []proxyauth.Scheme{} },
 		"no proxy": func(tr *proxyauth.Transport) {
 			tr.Proxy = func(*http.Request) (*neturl.URL, error) { return nil, errors.New("x") }
@@ -183,7 +183,7 @@ func TestBodyIsClosedOnErrors(t *testing.T) {
 	} {
 		for _, url := range o.ways() {
 			tr := newTransport(t, p, o)
-			change(tr)
+			change(tr.Transport)
 			for range 2 { // the second one may be answered from memory
 				stream := &countedBody{Reader: strings.NewReader("x")}
 				_, err := post(t, tr, url, stream)

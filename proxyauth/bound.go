@@ -104,7 +104,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
-		d.sent = append(d.sent, secrets(authorization)...)
+		d.hide(authorization)
 		probe := hasBody(x.req) && !last
 		begin := time.Now()
 		resp, err := x.m.sendPinned(authorization, probe)

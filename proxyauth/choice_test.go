@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,7 +85,7 @@ func TestBasicAloneIsPreemptive(t *testing.T) {
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
 	tr := newTransport(t, p, o)
 	tr.Schemes = []proxyauth.Scheme{proxyauth.Basic()}
-	tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+	tr.Credentials = proxyauth.UserPassword("alice", "open barley")
 	_, _, err := fetch(tr, o.HTTP.URL)
 	require.ErrorIs(t, err, proxyauth.ErrRejected)
 	require.Equal(t, 1, p.Attempts("alice"), "the 407 to it is the rejection")
@@ -140,30 +141,60 @@ func TestForbidCleartextBasic(t *testing.T) {
 }
 
 // One attempt for each scheme, at most two in all, whatever the number of
-// goroutines (requirement 8: px #234, alpaca #2).
+// goroutines (requirement 8: px #234, alpaca #2), and none before the source
+// gives another password.
 func TestLockout(t *testing.T) {
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
-			allRejected(t, 1000, tr, url)
-			require.Equal(t, []string{"Digest", "Basic"}, sent(p))
-			requests := p.Counts().Requests
-			_, _, err := fetch(tr, url)
-			require.ErrorIs(t, err, proxyauth.ErrRejected)
-			require.ErrorContains(t, err, "not sent")
-			require.Equal(t, requests, p.Counts().Requests)
-		})
+	basic, digest := proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}
+	for name, test := range map[string]struct {
+		auth  []proxytest.Auth
+		tried []string
+	}{
+		"Basic":                 {[]proxytest.Auth{basic}, []string{"Basic"}},
+		"Digest":                {[]proxytest.Auth{digest}, []string{"Digest"}},
+		"Digest and Basic":      {[]proxytest.Auth{basic, digest}, []string{"Digest", "Basic"}},
+		"NTLM":                  {ntlmOnly(), []string{"NTLM"}},
+		"NTLM and Basic":        {[]proxytest.Auth{proxytest.NTLM{}, basic}, []string{"NTLM", "Basic"}},
+		"NTLM inside Negotiate": {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}}, []string{"Negotiate"}},
+		"Negotiate and Digest":  {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, digest}, []string{"Negotiate", "Digest"}},
+		"all four":              {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, proxytest.NTLM{}, digest, basic}, []string{"NTLM", "Digest"}},
+	} {
+		o := newOrigin(t)
+		for way, url := range o.ways() {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				p := newProxy(t, proxytest.Config{Auth: test.auth, Users: alice})
+				tr := newTransport(t, p, o)
+				source := &rotating{}
+				source.password.Store("open barley")
+				tr.Credentials = source
+				allRejected(t, 1000, tr, url)
+				require.Equal(t, len(test.tried), p.Attempts("alice"))
+				require.Equal(t, test.tried, slices.Compact(sent(p)))
+
+				requests := p.Counts().Requests
+				_, _, err := fetch(tr, url)
+				require.ErrorIs(t, err, proxyauth.ErrRejected)
+				require.ErrorContains(t, err, "not sent")
+				require.Equal(t, requests, p.Counts().Requests)
+
+				source.password.Store("open sesame")
+				requireOK(t, tr, url)
+				require.Equal(t, len(test.tried), p.Refused("alice"))
+			})
+		}
 	}
 }
 
 // A source whose password can be changed.
-type rotating struct{ password atomic.Value }
+type rotating struct{ password shelf }
+
+// A shelf holds a password where printing does not see it.
+type shelf struct{ p atomic.Pointer[string] }
+
+func (s *shelf) Store(password string) { s.p.Store(&password) }
+func (s *shelf) Load() string          { return *s.p.Load() }
 
 func (r *rotating) ProxyCredentials(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
-	return proxyauth.Credentials{Username: "alice", Password: r.password.Load().(string)}, nil
+	return proxyauth.Credentials{Username: "alice", Password: r.password.Load()}, nil
 }
 
 func TestRotatedPassword(t *testing.T) {
@@ -173,7 +204,7 @@ func TestRotatedPassword(t *testing.T) {
 			p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
 			tr := newTransport(t, p, o)
 			source := &rotating{}
-			source.password.Store("wrong")
+			source.password.Store("open barley")
 			tr.Credentials = source
 			_, _, err := fetch(tr, url)
 			require.ErrorIs(t, err, proxyauth.ErrRejected)
@@ -182,8 +213,8 @@ func TestRotatedPassword(t *testing.T) {
 			requireOK(t, tr, url)
 
 			// Changed at the proxy and in the source: no failure at all.
-			p.SetUser("alice", "new")
-			source.password.Store("new")
+			p.SetUser("alice", "open wheat")
+			source.password.Store("open wheat")
 			tr.CloseIdleConnections()
 			requireOK(t, tr, url)
 		})
@@ -234,7 +265,7 @@ func (failing) ProxyCredentials(context.Context, proxyauth.CredentialRequest) (p
 func TestCredentialSources(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: map[string]string{"alice": "open sesame", `CORP\bob`: "p@ss:w/rd"}})
-	via := func(tr *proxyauth.Transport, user, password string) {
+	via := func(tr *watchedTransport, user, password string) {
 		tr.Proxy = http.ProxyURL(p.URLFor(user, password))
 	}
 
@@ -321,8 +352,8 @@ func TestRotationWithFewConnections(t *testing.T) {
 	source.password.Store("open sesame")
 	tr.Credentials = source
 	requireOK(t, tr, o.HTTP.URL)
-	p.SetUser("alice", "new")
-	source.password.Store("new")
+	p.SetUser("alice", "open wheat")
+	source.password.Store("open wheat")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup

@@ -1,9 +1,7 @@
 package proxyauth
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +19,7 @@ type denial struct {
 	source     string            // where those came from
 	refused    bool              // by the proxy
 	sent       []string          // what must not show up in an error
+	struck     []string          // the same in every shape, longest first
 
 	resp   *http.Response
 	page   []byte // the beginning of its body, when that was read
@@ -41,8 +40,13 @@ func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 	d.challenges, err = ParseChallenges(resp.Header["Proxy-Authenticate"])
 	d.reasons = nil
 	if err != nil {
+		// Once more for the error, which shortens what it quotes: no part of a
+		// secret can be found in it.
+		_, err = ParseChallenges(d.struckOut(resp.Header["Proxy-Authenticate"]))
+	}
+	if err != nil {
 		text := strings.ReplaceAll(err.Error(), "proxyauth: ", "")
-		d.reasons = append(d.reasons, string(d.strikeOut([]byte(strings.ReplaceAll(text, "\n", "; ")))))
+		d.reasons = append(d.reasons, strings.ReplaceAll(text, "\n", "; "))
 	}
 }
 
@@ -121,46 +125,32 @@ func (e *AuthError) again(req *http.Request) *AuthError {
 	return &repeated
 }
 
-// secrets returns what of a Proxy-Authorization must not show up in an error,
-// though the proxy may repeat it.
-func secrets(authorization []string) []string {
-	var all []string
-	for _, value := range authorization {
-		_, token, _ := strings.Cut(value, " ")
-		_, response, _ := strings.Cut(value, ` response="`)
-		response, _, _ = strings.Cut(response, `"`)
-		all = append(all, token, response)
-		if pair, err := base64.StdEncoding.DecodeString(token); err == nil {
-			_, password, _ := strings.Cut(string(pair), ":")
-			all = append(all, string(pair), password)
-		}
-	}
-	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
-}
-
-// strikeOut returns b without what was sent.
-func (d *denial) strikeOut(b []byte) []byte {
-	for _, secret := range d.sent {
-		b = bytes.ReplaceAll(b, []byte(secret), []byte("REDACTED"))
-	}
-	return b
-}
-
 // safePage returns the beginning of the proxy's page.
 func (d *denial) safePage(req *http.Request) []byte {
 	if d.resp.StatusCode/100 == 2 {
 		return nil // a tunnel, or the origin's
 	}
 	d.drain(req.Context())
-	return d.strikeOut(d.page)
+	page := d.strikeOut(d.page)
+	if len(d.page) == maxPage {
+		page = d.cutOff(page)
+	}
+	return page
 }
 
 func (d *denial) safeHeader() http.Header {
 	header := d.resp.Header.Clone()
-	for _, values := range header {
-		for i := range values {
-			values[i] = string(d.strikeOut([]byte(values[i])))
-		}
+	for name, values := range header {
+		header[name] = d.struckOut(values)
 	}
 	return header
+}
+
+// struckOut returns the values of a field without what was sent.
+func (d *denial) struckOut(values []string) []string {
+	safe := make([]string, len(values))
+	for i, value := range values {
+		safe[i] = string(d.strikeOut([]byte(value)))
+	}
+	return safe
 }

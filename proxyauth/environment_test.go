@@ -341,7 +341,7 @@ func TestZeroValueCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
 			tr := newTransport(t, p, o)
-			change(tr)
+			change(tr.Transport)
 			setEnv(t, nil)
 			_, _, err := fetch(tr, o.HTTP.URL)
 			require.ErrorIs(t, err, proxyauth.ErrNoCredentials)

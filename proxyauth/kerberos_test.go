@@ -109,7 +109,7 @@ func (k *kdc) logons(t *testing.T) []kerberosLogon {
 }
 
 // transport is squidWay.transport for a logon by Negotiate alone.
-func (l kerberosLogon) transport(t testing.TB, w squidWay, o *origin) *proxyauth.Transport {
+func (l kerberosLogon) transport(t testing.TB, w squidWay, o *origin) *watchedTransport {
 	tr := w.transport(t, o, l.source)
 	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(l.options)}
 	return tr
@@ -154,7 +154,7 @@ func TestKerberosAD(t *testing.T) {
 // One 407 on a cold route, none afterwards, and a ticket for all connections.
 func testKerberos(t *testing.T, site kerberosSite) {
 	noKerberos(t)
-	check := func(t *testing.T, w squidWay, l kerberosLogon, tr *proxyauth.Transport, o *origin) {
+	check := func(t *testing.T, w squidWay, l kerberosLogon, tr *watchedTransport, o *origin) {
 		before := site.k.counts()
 		for range 3 {
 			requireOK(t, tr, w.target(o))

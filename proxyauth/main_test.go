@@ -104,8 +104,9 @@ func digestAndBasic() []proxytest.Auth {
 	return []proxytest.Auth{proxytest.Digest{Realm: "proxy test"}, proxytest.Basic{Realm: "proxy test"}}
 }
 
-// newTransport returns a Transport for tests: through p, as alice, trusting o.
-func newTransport(t testing.TB, p *proxytest.Proxy, o *origin) *proxyauth.Transport {
+// newTransport returns a Transport for tests: through p, as alice, trusting o, and
+// watched for secrets.
+func newTransport(t testing.TB, p *proxytest.Proxy, o *origin) *watchedTransport {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.TLSClientConfig = &tls.Config{RootCAs: o.rootCAs()}
 	base.Proxy = http.ProxyURL(p.URL)
@@ -113,8 +114,7 @@ func newTransport(t testing.TB, p *proxytest.Proxy, o *origin) *proxyauth.Transp
 		base.TLSClientConfig.RootCAs.AddCert(cert)
 	}
 	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
-	t.Cleanup(tr.CloseIdleConnections)
-	return tr
+	return watched(t, tr, func() []string { return authorizations(p) })
 }
 
 // fetch makes a GET and returns status and body.

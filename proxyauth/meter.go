@@ -14,10 +14,11 @@ type meter struct {
 	net.Conn
 	r           *route
 	wrote, read atomic.Int64
-	unanswered  atomic.Bool // something was written since the last read
+	unanswered  atomic.Bool // a write began since the last read
 }
 
 func (m *meter) Write(p []byte) (int, error) {
+	m.unanswered.Store(true)
 	n, err := m.Conn.Write(p)
 	m.sent(int64(n))
 	return n, err
@@ -25,6 +26,7 @@ func (m *meter) Write(p []byte) (int, error) {
 
 // ReadFrom keeps sendfile possible for bodies that are files.
 func (m *meter) ReadFrom(r io.Reader) (int64, error) {
+	m.unanswered.Store(true)
 	n, err := io.Copy(m.Conn, r)
 	m.sent(n)
 	return n, err
@@ -33,7 +35,6 @@ func (m *meter) ReadFrom(r io.Reader) (int64, error) {
 func (m *meter) sent(n int64) {
 	m.wrote.Add(n)
 	m.r.t.counters.sent.Add(n)
-	m.unanswered.Store(true)
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -48,6 +49,9 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// NetConn returns the connection that Base dialed, as that of a *tls.Conn.
+func (m *meter) NetConn() net.Conn { return m.Conn }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn.
 func (m *meter) CloseWrite() error { return closeWrite(m.Conn) }

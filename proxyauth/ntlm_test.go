@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -154,20 +157,6 @@ func TestNTLMUsers(t *testing.T) {
 	}
 }
 
-func TestNTLMRejected(t *testing.T) {
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
-			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
-			allRejected(t, 1000, tr, url)
-			require.Equal(t, 1, p.Attempts("alice"))
-			require.Equal(t, 3, p.Counts().Requests)
-		})
-	}
-}
-
 // A password that changes while 50 goroutines use it is not tried 50 times.
 func TestNTLMPasswordExpires(t *testing.T) {
 	o := newOrigin(t)
@@ -177,7 +166,7 @@ func TestNTLMPasswordExpires(t *testing.T) {
 			tr := newTransport(t, p, o)
 			requireOK(t, tr, url)
 			tr.CloseIdleConnections()
-			p.SetUser("alice", "new")
+			p.SetUser("alice", "open wheat")
 			p.Reset()
 			_, _, err := fetch(tr, url)
 			require.ErrorIs(t, err, proxyauth.ErrRejected)
@@ -187,49 +176,6 @@ func TestNTLMPasswordExpires(t *testing.T) {
 		})
 	}
 }
-
-// A stream that cannot be rewound arrives whole through a cold proxy, once, and
-// nothing else gets to the origin.
-func TestNTLMStream(t *testing.T) {
-	const size = 50 << 20
-	for _, auth := range [][]proxytest.Auth{ntlmOnly(), {proxytest.NTLM{}, proxytest.Digest{Realm: "r"}}} {
-		o := newOrigin(t)
-		var seen []string
-		var bytesSeen atomic.Int64
-		o.drain = func(req *http.Request) {
-			n, _ := io.Copy(io.Discard, req.Body)
-			bytesSeen.Add(n)
-			o.mu.Lock()
-			seen = append(seen, req.Method)
-			o.mu.Unlock()
-		}
-		for way, url := range o.ways() {
-			t.Run(way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: auth, Users: alice})
-				tr := newTransport(t, p, o)
-				tr.Base.ExpectContinueTimeout = 10 * time.Second
-				for range 2 { // cold, and on a kept connection
-					seen = nil
-					bytesSeen.Store(0)
-					body := &countedBody{Reader: io.LimitReader(zeros{}, size)}
-					resp, err := post(t, tr, url, body)
-					require.NoError(t, err)
-					require.Equal(t, 200, resp.StatusCode)
-					require.Equal(t, []string{"POST"}, seen)
-					require.EqualValues(t, size, bytesSeen.Load())
-					require.Eventually(t, func() bool { return body.closed.Load() == 1 }, time.Second, time.Millisecond)
-				}
-				if way == "forward" {
-					require.EqualValues(t, 2*size, p.Counts().BodyBytes)
-				}
-			})
-		}
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // Channel binding, MIC and target name, and a proxy that is somebody else.
 func TestNTLMBinding(t *testing.T) {
@@ -360,8 +306,8 @@ func TestNTLMIdentities(t *testing.T) {
 			tr := newTransport(t, p, o)
 			tr.Credentials = source
 			requireOK(t, tr, url)
-			p.SetUser("alice", "new")
-			source.password.Store("new")
+			p.SetUser("alice", "open wheat")
+			source.password.Store("open wheat")
 			p.Reset()
 			requireOK(t, tr, url)
 			require.Equal(t, 2, p.Counts().Requests)
@@ -571,4 +517,89 @@ func TestNTLMRefusedWithoutOffer(t *testing.T) {
 			require.EqualValues(t, 1, final.Load())
 		})
 	}
+}
+
+// An HTTP/2 connection that is in use when the identity changes is closed with
+// the others once it is idle.
+func TestFormerTunnelsAreClosed(t *testing.T) {
+	o := newOrigin(t)
+	slow, busy := make(chan struct{}), make(chan struct{})
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			close(busy)
+			<-slow
+		}
+		io.WriteString(w, "origin")
+	}
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	var open atomic.Int32
+	tr.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		open.Add(1)
+		return &closeCounted{Conn: c, open: &open}, nil
+	}
+	source := &rotating{}
+	source.password.Store("open sesame")
+	tr.Credentials = source
+	requireOK(t, tr, o.HTTPS.URL)
+	done := make(chan error)
+	go func() { _, _, err := fetch(tr, o.HTTPS.URL+"/slow"); done <- err }()
+	<-busy
+	p.SetUser("alice", "open wheat")
+	source.password.Store("open wheat")
+	requireOK(t, tr, o.HTTPS.URL)
+	close(slow)
+	require.NoError(t, <-done)
+	tr.CloseIdleConnections()
+	await(t, "connections", func() int { return int(open.Load()) }, 0)
+}
+
+type closeCounted struct {
+	net.Conn
+	once sync.Once
+	open *atomic.Int32
+}
+
+func (c *closeCounted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// A connection that has been closed is not held in memory until it would have
+// been idle for too long.
+func TestNTLMClosedConnectionsAreFreed(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.IdleConnTimeout = time.Hour
+	var dialed []weak.Pointer[closeCounted]
+	tr.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		counted := &closeCounted{Conn: c, open: new(atomic.Int32)}
+		dialed = append(dialed, weak.Make(counted))
+		return counted, nil
+	}
+	requireOK(t, tr, o.HTTP.URL)
+	tr.CloseIdleConnections()
+	requireOK(t, tr, o.HTTP.URL)
+	p.CloseClientConnections()
+	require.Len(t, dialed, 3)
+	await(t, "connections in memory", func() (n int) {
+		runtime.GC()
+		for _, c := range dialed {
+			if c.Value() != nil {
+				n++
+			}
+		}
+		return n
+	}, 0)
 }

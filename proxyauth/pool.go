@@ -206,7 +206,7 @@ func (p *pool) closeIdle(retire bool) {
 	idle := p.idle
 	p.idle = nil
 	for _, c := range idle {
-		c.phase = isGone
+		c.gone()
 		p.uncount()
 	}
 	if retire {
@@ -240,6 +240,15 @@ func (p *pool) dial(ctx context.Context) (*pinned, error) {
 	return c, nil
 }
 
+// gone marks an idle connection that has left the pool. Its timer would keep it
+// in memory until it fires. The pool's lock is held.
+func (c *pinned) gone() {
+	c.phase = isGone
+	if c.expire != nil {
+		c.expire.Stop()
+	}
+}
+
 // finish says that no more will be sent for this request: the connection goes
 // back when the response has been read.
 func (c *pinned) finish() {
@@ -266,7 +275,7 @@ func (c *pinned) changed(cc *http.ClientConn) {
 	switch ended := cc.Err() != nil; {
 	case ended && c.phase == isIdle:
 		p.idle = slices.DeleteFunc(p.idle, func(other *pinned) bool { return other == c })
-		c.phase = isGone
+		c.gone()
 		p.uncount()
 	case ended && c.phase == inAnswer:
 		c.phase = isGone

@@ -198,7 +198,7 @@ func TestFTP(t *testing.T) {
 }
 
 // dialPASV connects to the address in the answer to PASV (RFC 959).
-func dialPASV(t testing.TB, tr *proxyauth.Transport, answer string) net.Conn {
+func dialPASV(t testing.TB, tr *watchedTransport, answer string) net.Conn {
 	var a, b, c, d, high, low int
 	_, err := fmt.Sscanf(answer[strings.IndexByte(answer, '('):], "(%d,%d,%d,%d,%d,%d)", &a, &b, &c, &d, &high, &low)
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,12 +48,13 @@ type route struct {
 	standing atomic.Pointer[standing]
 
 	mu         sync.Mutex
-	prepared   *standing   // how to begin, known from a request that could not go on
-	learner    *lead       // the request that is finding out; nil: none
-	rejections []rejection // credentials that the proxy refused
-	doubts     []doubt     // credentials that it may have refused
-	proved     bool        // a scheme stronger than Basic has succeeded
-	ntlmToo    bool        // the proxy offers NTLM by its own name
+	prepared   *standing         // how to begin, known from a request that could not go on
+	learner    *lead             // the request that is finding out; nil: none
+	rejections []rejection       // credentials that the proxy refused
+	doubts     []doubt           // credentials that it may have refused
+	proved     bool              // a scheme stronger than Basic has succeeded
+	ntlmToo    bool              // the proxy offers NTLM by its own name
+	former     []*http.Transport // tunnels of other identities, last used last
 	kerberos   *negotiate.Client
 	kerberosOf kerberosID
 }
@@ -198,16 +200,35 @@ func withoutProxyAuthorization(req *http.Request) *http.Request {
 }
 
 // renewTunnel begins anew with tunnels, since those that there are belong to
-// another identity. Those in use end when they are idle.
+// another identity. Those in use stay as long as Base keeps idle connections, or
+// until closeIdle: net/http does not close a busy HTTP/2 connection later on.
 func (r *route) renewTunnel() {
-	r.tunnel.Swap(r.tunnelTransport()).CloseIdleConnections()
+	old := r.tunnel.Swap(r.tunnelTransport())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.former = append(r.former, old)
+	if len(r.former) > maxFormer {
+		r.former = slices.Delete(r.former, 0, 1)
+	}
+	for _, t := range r.former {
+		t.CloseIdleConnections()
+	}
 }
+
+// maxFormer bounds the memory of a route whose identity goes on changing.
+const maxFormer = 16
 
 func (r *route) closeIdle() {
 	for _, t := range []*http.Transport{r.direct, r.tunnel.Load(), r.forward} {
 		if t != nil {
 			t.CloseIdleConnections()
 		}
+	}
+	r.mu.Lock()
+	former := slices.Clone(r.former)
+	r.mu.Unlock()
+	for _, t := range former {
+		t.CloseIdleConnections()
 	}
 	if st := r.standing.Load(); st != nil && st.pool != nil {
 		st.pool.closeIdle(false)

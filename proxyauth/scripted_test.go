@@ -101,10 +101,9 @@ func (s *scripted) requests() []*http.Request {
 
 func (s *scripted) url() *url.URL { return &url.URL{Scheme: "http", Host: s.l.Addr().String()} }
 
-func (s *scripted) transport(t testing.TB, o *origin) *proxyauth.Transport {
+func (s *scripted) transport(t testing.TB, o *origin) *watchedTransport {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.Proxy = http.ProxyURL(s.url())
 	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
-	t.Cleanup(tr.CloseIdleConnections)
-	return tr
+	return watched(t, tr, s.authorizations)
 }

@@ -62,8 +62,7 @@ func TestSOCKS(t *testing.T) {
 	for _, scheme := range []string{"socks5", "socks5h"} {
 		u := &url.URL{Scheme: scheme, Host: l.Addr().String(), User: url.UserPassword("alice", "open sesame")}
 		base := o.HTTPS.Client().Transport.(*http.Transport).Clone()
-		tr := &proxyauth.Transport{Base: base, Proxy: http.ProxyURL(u)}
-		t.Cleanup(tr.CloseIdleConnections)
+		tr := watched(t, &proxyauth.Transport{Base: base, Proxy: http.ProxyURL(u)}, func() []string { return nil })
 		for _, target := range o.ways() {
 			requireOK(t, tr, target)
 		}

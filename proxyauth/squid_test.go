@@ -45,7 +45,7 @@ func (w squidWay) String() string { return w.proxy.Scheme + " " + w.method }
 // transport returns a Transport that goes this way and trusts o. It speaks
 // HTTP/1.1 to origins, so that it is known when a connection is idle and
 // CloseIdleConnections ends it.
-func (w squidWay) transport(t testing.TB, o *origin, source proxyauth.CredentialSource) *proxyauth.Transport {
+func (w squidWay) transport(t testing.TB, o *origin, source proxyauth.CredentialSource) *watchedTransport {
 	tr := &proxyauth.Transport{
 		Base: &http.Transport{
 			Proxy:           http.ProxyURL(w.proxy),
@@ -54,8 +54,7 @@ func (w squidWay) transport(t testing.TB, o *origin, source proxyauth.Credential
 		Credentials:          source,
 		ProxyTLSClientConfig: &tls.Config{RootCAs: w.s.RootCAs()},
 	}
-	t.Cleanup(tr.CloseIdleConnections)
-	return tr
+	return watched(t, tr, func() []string { return nil })
 }
 
 func (w squidWay) target(o *origin) string {

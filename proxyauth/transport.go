@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -87,7 +88,7 @@ type Transport struct {
 	environment CredentialFunc // for nil Credentials; nil: EnvironmentCredentials()
 
 	once sync.Once
-	core *core
+	core atomic.Pointer[core] // which fmt does not follow, as it does any other with %s
 }
 
 // startTransport is what http.DefaultTransport was before a program could put
@@ -171,9 +172,9 @@ func (t *Transport) settings() *core {
 		if c.log == nil {
 			c.log = slog.New(slog.DiscardHandler)
 		}
-		t.core = c
+		t.core.Store(c)
 	})
-	return t.core
+	return t.core.Load()
 }
 
 // RoundTrip sends req through its proxy, or directly where there is none, and

@@ -87,24 +87,6 @@ func TestHTTP2OriginThroughTunnel(t *testing.T) {
 	require.Contains(t, body, "HTTP/2.0")
 }
 
-func TestWrongPassword(t *testing.T) {
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
-			tr := newTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("alice", "wrong")
-			allRejected(t, 100, tr, url)
-			require.Equal(t, 1, p.Refused("alice"))
-			require.Equal(t, 2, p.Counts().Requests)
-			_, _, err := fetch(tr, url)
-			require.ErrorIs(t, err, proxyauth.ErrRejected)
-			require.Equal(t, 2, p.Counts().Requests, "no traffic for what is known to be wrong")
-			t.Log(err)
-		})
-	}
-}
-
 func TestNoCredentials(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {

@@ -74,7 +74,8 @@ func (c *connecting) refusal(resp *http.Response) *ConnectError {
 	if c.refused != nil {
 		return c.refused
 	}
-	d := denial{resp: resp, hangUp: c.hangUp, sent: secrets(c.authorization)}
+	d := denial{resp: resp, hangUp: c.hangUp}
+	d.hide(c.sent)
 	c.refused = &ConnectError{
 		Proxy: c.r.name, Target: c.req.Host, StatusCode: resp.StatusCode, Status: string(d.strikeOut([]byte(resp.Status))),
 		Header: d.safeHeader(), Body: d.safePage(c.req),
@@ -98,6 +99,8 @@ type connecting struct {
 	in            *bufio.Reader
 	limit         *io.LimitedReader // below in
 	authorization []string
+
+	sent []string // values of Proxy-Authorization in all legs
 }
 
 func (c *connecting) request() *http.Request { return c.req }
@@ -148,6 +151,7 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 	if authorization != nil {
 		header[proxyAuthorization] = authorization
 	}
+	c.sent = append(c.sent, header[proxyAuthorization]...)
 	c.req.Header = header
 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
