@@ -1,11 +1,14 @@
 package proxyauth
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -148,10 +151,19 @@ func (e *ConnectError) Error() string {
 		} else {
 			s += ": its policy forbids the target, or it wants credentials without asking for them"
 		}
-	case e.StatusCode == http.StatusBadGateway || e.StatusCode == http.StatusServiceUnavailable || e.StatusCode == http.StatusGatewayTimeout:
+	case e.temporary():
 		s += ": the proxy cannot reach the target; check the name and port, or try later"
 	}
 	return s
+}
+
+// temporary reports whether the proxy says that it cannot reach the target.
+func (e *ConnectError) temporary() bool {
+	switch e.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // A proxyDialError is a failure to reach the proxy itself.
@@ -162,7 +174,34 @@ type proxyDialError struct {
 }
 
 func (e *proxyDialError) Error() string {
-	return fmt.Sprintf("proxyauth: proxy %s: %s: %v", e.proxy, e.doing, e.err)
+	if text := e.err.Error(); strings.HasPrefix(text, "proxyauth: ") { // of an earlier hop of a chain
+		return fmt.Sprintf("%s (on the way to proxy %s)", text, e.proxy)
+	}
+	return fmt.Sprintf("proxyauth: proxy %s: %s: %v", e.proxy, e.doing, e.err) + remedyOf(e.err)
+}
+
+// remedyOf says what to do about a proxy that is not reached; "" where the error
+// says it all.
+func remedyOf(err error) string {
+	var (
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		other   tls.RecordHeaderError
+		dns     *net.DNSError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return ": trust its CA by Transport.ProxyTLSClientConfig.RootCAs, or on Linux by SSL_CERT_FILE"
+	case errors.As(err, &host):
+		return ": write the proxy URL with a name that its certificate has"
+	case errors.As(err, &other):
+		return ": it does not speak TLS on this port: write the proxy URL with http://"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return ": check the name in the proxy URL"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ": check the port in the proxy URL"
+	}
+	return ""
 }
 
 // Unwrap gives the error the form that net/http has for it (issue 16997).

@@ -1,0 +1,49 @@
+package proxyauth
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+)
+
+// An InterceptionError says that the certificate which arrived through a tunnel
+// is from an issuer that is not trusted. Behind a company's proxy that is mostly
+// the proxy, which ends TLS itself to look inside; it may as well be a target
+// with a private CA, or an attack. Nothing was sent to the target.
+type InterceptionError struct {
+	Proxy  string // the proxy's URL without userinfo
+	Target string // host:port
+	Issuer string // of the certificate, as it says itself
+	Err    error  // of crypto/tls: a *tls.CertificateVerificationError
+}
+
+// Error names the issuer and the two ways to trust it.
+func (e *InterceptionError) Error() string {
+	return fmt.Sprintf("proxyauth: the certificate of %s through proxy %s is issued by %q, which is not trusted: "+
+		"the proxy seems to intercept TLS, or the target has a CA of its own. If that is right, get the CA's certificate from your administrators "+
+		"and add it to Base.TLSClientConfig.RootCAs, or on Linux to the file that SSL_CERT_FILE names (%v)",
+		e.Target, e.Proxy, e.Issuer, e.Err)
+}
+
+func (e *InterceptionError) Unwrap() error { return e.Err }
+
+// intercepted returns err as an *InterceptionError if it is one.
+func (r *route) intercepted(target string, err error) error {
+	var invalid *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	if !errors.As(err, &invalid) || !errors.As(err, &unknown) || len(invalid.UnverifiedCertificates) == 0 {
+		return err
+	}
+	var hop *proxyDialError
+	if errors.As(err, &hop) { // the certificate of a proxy
+		return err
+	}
+	chain := invalid.UnverifiedCertificates
+	issuer := chain[len(chain)-1].Issuer
+	name := issuer.CommonName
+	if name == "" {
+		name = issuer.String()
+	}
+	return &InterceptionError{Proxy: r.name, Target: target, Issuer: name, Err: err}
+}
