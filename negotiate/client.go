@@ -67,8 +67,15 @@ type Ticket struct {
 	realm  string // the client's
 	name   types.PrincipalName
 	end    time.Time
+	source string // "ticket cache", "keytab" or "password"
 
 	used atomic.Int64 // when an authenticator was last made, in microseconds
+}
+
+// String tells whose ticket it is, where it came from and when it ends.
+func (t *Ticket) String() string {
+	return fmt.Sprintf("ticket of %s@%s by the %s, valid until %s",
+		t.name.PrincipalNameString(), t.realm, t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
 }
 
 // now returns the time for an authenticator. No two are alike: a service takes
@@ -208,6 +215,10 @@ func (c *Client) obtain(spn string) (t *Ticket, talked bool, err error) {
 	if err != nil {
 		return nil, true, err
 	}
+	tgt.source = "keytab"
+	if c.options.Username != "" {
+		tgt.source = "password"
+	}
 	t, err = exchange(login, tgt, spn, conf)
 	return t, true, err
 }
@@ -271,5 +282,5 @@ func ask(cl *client.Client, service types.PrincipalName, realm string, tgt *Tick
 	if err != nil {
 		return nil, err
 	}
-	return &Ticket{ticket: rep.Ticket, key: rep.DecryptedEncPart.Key, realm: tgt.realm, name: tgt.name, end: rep.DecryptedEncPart.EndTime}, nil
+	return &Ticket{ticket: rep.Ticket, key: rep.DecryptedEncPart.Key, realm: tgt.realm, name: tgt.name, end: rep.DecryptedEncPart.EndTime, source: tgt.source}, nil
 }
