@@ -133,6 +133,7 @@ type ConnectError struct {
 	Body       []byte // the first 4 KiB
 	Tried      string // the scheme for which credentials were sent, or ""
 
+	proven     bool      // the credentials have passed for another target
 	at         time.Time // when the proxy said so, if that is remembered
 	remembered bool      // this request was not sent
 }

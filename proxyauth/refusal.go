@@ -27,12 +27,14 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		switch {
 		case e.Tried == "":
-			cause = "its policy forbids the target, or it wants credentials without asking for them"
-		case e.at.IsZero():
+			return "its policy forbids the target, or it wants credentials without asking for them", "ask its administrators to allow the target" + e.portHint()
+		case e.proven:
 			return "its policy forbids the target; the credentials are not in doubt, since they have passed before", "ask its administrators to allow the target" + e.portHint()
 		default:
-			cause = fmt.Sprintf("its policy forbids the target, or it refuses the credentials (%s) in this way; "+
-				"they are not sent for it again for a while, unless they change or pass for another target", e.Tried)
+			cause = fmt.Sprintf("its policy forbids the target, or it refuses the credentials (%s) in this way", e.Tried)
+			if !e.at.IsZero() {
+				cause += "; they are not sent for it again for a while, unless they change or pass for another target"
+			}
 		}
 		return cause, "ask its administrators to allow the target" + e.portHint() + ", and check user name and password"
 	case http.StatusBadRequest:
@@ -40,11 +42,12 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return "it opens no tunnels, or is a web server and no proxy", "check host and port of the proxy URL, or ask its administrators to allow CONNECT"
 	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
-		cause = "the header of the request is too large for it"
+		cause, remedy = "the header of the request is too large for it", "ask its administrators for a higher limit"
 		if e.Tried == "Negotiate" {
 			cause += ": a Kerberos token grows with the groups of its user"
+			remedy += ", or for fewer groups in the account, or use another scheme (Transport.Schemes)"
 		}
-		return cause, "ask its administrators for a higher limit, or for fewer groups in the account, or use another scheme (Transport.Schemes)"
+		return cause, remedy
 	case http.StatusTooManyRequests:
 		return "it limits how many requests you send", "wait, and use fewer connections at once (Base.MaxConnsPerHost)"
 	case http.StatusUnavailableForLegalReasons:
