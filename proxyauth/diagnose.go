@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -278,7 +279,7 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 		}
 		if d.speaksTLS() {
 			if err == nil {
-				err = fmt.Errorf("proxyauth: proxy %s answered %q", d.r.name, resp.Status)
+				err = fmt.Errorf("proxyauth: proxy %s answered %s", d.r.name, statusLine(resp))
 			}
 			return nil, d.fail("answer", err, "the proxy speaks TLS on this port, and the proxy URL says http://",
 				"write the proxy URL with https://")
@@ -287,9 +288,9 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	if err != nil {
 		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than a proxy seems to listen there")
 	}
-	denial := &denial{}
+	denial := &denial{sent: d.r.sentBefore()}
 	denial.read(resp, hangUp)
-	status := fmt.Sprintf("%s without credentials is answered %q", what, resp.Status)
+	status := what + " without credentials is answered " + statusLine(resp)
 	html := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html")
 	hangUp(resp)
 	switch {
@@ -305,12 +306,37 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	offers := "offered: " + list(denial.names())
 	for _, c := range denial.challenges {
 		if realm := c.Param("realm"); realm != "" {
-			offers += fmt.Sprintf("; realm %q", realm)
+			offers += fmt.Sprintf("; realm %q", denial.strikeOut([]byte(realm)))
 			break
 		}
 	}
 	d.ok("answer", append([]string{status, offers}, denial.reasons...)...)
 	return denial, true
+}
+
+// statusLine returns the status in the words of the RFCs: the proxy's own could
+// repeat what was sent to it.
+func statusLine(resp *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
+}
+
+// sentBefore returns what the proxy may have seen of credentials, and could
+// repeat.
+func (r *route) sentBefore() []string {
+	all := r.allRejected()
+	if st := r.standing.Load(); st != nil {
+		all = append(all, st.cred)
+	}
+	r.mu.Lock()
+	for _, d := range r.doubts {
+		all = append(all, d.cred)
+	}
+	r.mu.Unlock()
+	var sent []string
+	for _, c := range all {
+		sent = append(sent, secrets([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
+	}
+	return sent
 }
 
 // speaksTLS tries whether the proxy's port wants TLS after all.
@@ -473,7 +499,7 @@ func (d *diagnosis) forward() {
 	}
 	resp.Body.Close()
 	e := &ConnectError{StatusCode: resp.StatusCode, Header: resp.Header}
-	answer := fmt.Sprintf("HEAD %s is answered %q", d.report.Target, resp.Status)
+	answer := fmt.Sprintf("HEAD %s is answered %s", d.report.Target, statusLine(resp))
 	own := fromProxy(resp)
 	if d.r.direct == nil {
 		if st := d.r.standing.Load(); st != nil && st.scheme != nil {
