@@ -35,8 +35,8 @@ type Outcome string
 
 const (
 	StepOK     Outcome = "ok"
-	StepNote   Outcome = "note" // it goes on, but this may be the reason for what comes
-	StepFailed Outcome = "failed"
+	StepNote   Outcome = "note"   // it goes on, but this may be the reason for what comes
+	StepFailed Outcome = "failed" // the way ends here
 )
 
 // MarshalJSON writes the report with the fields ok, target, proxy, steps and
