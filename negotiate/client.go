@@ -79,12 +79,19 @@ type Ticket struct {
 	realm  string // the client's
 	name   types.PrincipalName
 	end    time.Time
+	source string // "ticket cache", "keytab" or "password"
 
 	used atomic.Int64 // when an authenticator was last made, in microseconds
 }
 
-// Format prints the same for every verb: a ticket has a key.
-func (t *Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Ticket") }
+// String tells whose ticket it is, where it came from and when it ends.
+func (t *Ticket) String() string {
+	return fmt.Sprintf("ticket of %s@%s by the %s, valid until %s",
+		t.name.PrincipalNameString(), t.realm, t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
+}
+
+// Format prints that for every verb: a ticket has a key.
+func (t *Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 
 // now returns the time for an authenticator. No two are alike: a service takes
 // the second one for a replay (RFC 4120 §3.2.3).
@@ -223,6 +230,10 @@ func (c *Client) obtain(spn string) (t *Ticket, talked bool, err error) {
 	if err != nil {
 		return nil, true, err
 	}
+	tgt.source = "keytab"
+	if c.options.Username != "" {
+		tgt.source = "password"
+	}
 	t, err = exchange(login, tgt, spn, conf)
 	return t, true, err
 }
@@ -286,5 +297,5 @@ func ask(cl *client.Client, service types.PrincipalName, realm string, tgt *Tick
 	if err != nil {
 		return nil, err
 	}
-	return &Ticket{ticket: rep.Ticket, key: rep.DecryptedEncPart.Key, realm: tgt.realm, name: tgt.name, end: rep.DecryptedEncPart.EndTime}, nil
+	return &Ticket{ticket: rep.Ticket, key: rep.DecryptedEncPart.Key, realm: tgt.realm, name: tgt.name, end: rep.DecryptedEncPart.EndTime, source: tgt.source}, nil
 }

@@ -290,7 +290,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	o := Options{Username: "alice", Password: "open sesame"}
 	ticket := newService(t, etypeID.AES128_CTS_HMAC_SHA1_96).ticket(t, etypeID.AES128_CTS_HMAC_SHA1_96, time.Now().Add(time.Hour))
 	for want, v := range map[string]any{
-		"negotiate.Options(REDACTED)": o, "negotiate.Client": NewClient(o), "negotiate.Ticket": ticket,
+		"negotiate.Options(REDACTED)": o, "negotiate.Client": NewClient(o), ticket.String(): ticket,
 		"negotiate.Handshake": NTLM(ntlm.New("alice", "open sesame", ntlm.Options{})),
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {

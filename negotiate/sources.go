@@ -75,7 +75,7 @@ func (c cache) find(service string) *Ticket {
 		if cred.Server.PrincipalName.PrincipalNameString() != service || cred.StartTime.After(now.Add(clockSkew)) || cred.EndTime.Sub(now) < renewBefore {
 			continue
 		}
-		t := &Ticket{key: cred.Key, realm: cred.Client.Realm, name: cred.Client.PrincipalName, end: cred.EndTime}
+		t := &Ticket{key: cred.Key, realm: cred.Client.Realm, name: cred.Client.PrincipalName, end: cred.EndTime, source: "ticket cache"}
 		if t.ticket.Unmarshal(cred.Ticket) == nil {
 			return t
 		}

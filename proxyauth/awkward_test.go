@@ -538,6 +538,8 @@ func TestDirectAndUnsupported(t *testing.T) {
 			return url.Parse("ftp://user:hush@proxy")
 		case "/nohost":
 			return url.Parse("http://user:hush@")
+		case "/cut":
+			return url.Parse("http://alice:1234#hush@proxy")
 		case "/error":
 			return nil, errVault
 		case "/malformed":
@@ -548,11 +550,12 @@ func TestDirectAndUnsupported(t *testing.T) {
 	requireOK(t, tr, o.HTTP.URL+"/direct")
 	requireOK(t, tr, o.HTTPS.URL+"/direct")
 	require.Zero(t, p.Counts().Requests)
-	for path, text := range map[string]string{"/ftp": "ftp", "/nohost": "no host", "/malformed": "percent-encoded"} {
+	for path, text := range map[string]string{"/ftp": "ftp", "/nohost": "no host", "/malformed": "percent-encoded", "/cut": "percent-encoded"} {
 		_, _, err := fetch(tr, o.HTTP.URL+path)
 		require.ErrorContains(t, err, "proxyauth: ")
 		require.ErrorContains(t, err, text)
 		require.NotContains(t, err.Error(), "hush")
+		require.NotContains(t, err.Error(), "1234")
 	}
 	_, _, err := fetch(tr, o.HTTP.URL+"/error")
 	require.ErrorIs(t, err, errVault)

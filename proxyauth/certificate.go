@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 )
@@ -20,10 +21,15 @@ type InterceptionError struct {
 
 // Error names the issuer and the two ways to trust it.
 func (e *InterceptionError) Error() string {
-	return fmt.Sprintf("proxyauth: the certificate of %s through proxy %s is issued by %q, which is not trusted: "+
-		"the proxy seems to intercept TLS, or the target has a CA of its own. If that is right, get the CA's certificate from your administrators "+
-		"and add it to Base.TLSClientConfig.RootCAs, or on Linux to the file that SSL_CERT_FILE names (%v)",
-		e.Target, e.Proxy, e.Issuer, e.Err)
+	cause, remedy := e.meaning()
+	return fmt.Sprintf("proxyauth: %s. %s (%v)", cause, remedy, e.Err)
+}
+
+func (e *InterceptionError) meaning() (cause, remedy string) {
+	return fmt.Sprintf("the certificate of %s through proxy %s is issued by %q, which is not trusted: "+
+			"the proxy seems to intercept TLS, or the target has a CA of its own", e.Target, e.Proxy, e.Issuer),
+		"If that is right, get the CA's certificate from your administrators " +
+			"and add it to Base.TLSClientConfig.RootCAs, or on Linux to the file that SSL_CERT_FILE names"
 }
 
 func (e *InterceptionError) Unwrap() error { return e.Err }
@@ -41,9 +47,12 @@ func (r *route) intercepted(target string, err error) error {
 	}
 	chain := invalid.UnverifiedCertificates
 	issuer := chain[len(chain)-1].Issuer
-	name := issuer.CommonName
-	if name == "" {
-		name = issuer.String()
+	return &InterceptionError{Proxy: r.name, Target: target, Issuer: commonName(issuer), Err: err}
+}
+
+func commonName(name pkix.Name) string {
+	if name.CommonName != "" {
+		return name.CommonName
 	}
-	return &InterceptionError{Proxy: r.name, Target: target, Issuer: name, Err: err}
+	return name.String()
 }

@@ -134,26 +134,21 @@ type ConnectError struct {
 	Body       []byte // the first 4 KiB
 	Tried      string // the scheme for which credentials were sent, or ""
 
+	proven     bool      // the credentials have passed for another target
 	at         time.Time // when the proxy said so, if that is remembered
 	remembered bool      // this request was not sent
 }
 
-// Error names the proxy, the target, the status and what it usually means.
+// Error names the proxy, the target, the status, what it usually means and what
+// to do about it.
 func (e *ConnectError) Error() string {
 	s := fmt.Sprintf("proxyauth: proxy %s answered %q to CONNECT %s", e.Proxy, e.Status, e.Target)
 	if e.remembered {
 		s += " " + ago(e.at) + ", so this request was not sent"
 	}
-	switch {
-	case e.StatusCode == http.StatusForbidden || e.StatusCode == http.StatusUnauthorized:
-		if e.Tried != "" {
-			s += fmt.Sprintf(": its policy forbids the target, or it refuses the credentials (%s) in this way; "+
-				"they are not sent for it again for a while, unless they change or pass for another target", e.Tried)
-		} else {
-			s += ": its policy forbids the target, or it wants credentials without asking for them"
-		}
-	case e.temporary():
-		s += ": the proxy cannot reach the target; check the name and port, or try later"
+	cause, remedy := e.meaning()
+	if cause != "" {
+		s += ": " + cause + "; " + remedy
 	}
 	return s
 }

@@ -363,6 +363,9 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 	if st.scheme != nil && !forbidden && (a.field != nil || x.shown) {
 		st.proof.renew()
 	}
+	if forbidden {
+		c.refusal(resp).proven = st.proven
+	}
 	switch {
 	case forbidden && !st.proven: // this may be a refusal in other words
 		x.r.doubtful(st, c.refusal(resp))

@@ -81,6 +81,9 @@ func (c *core) route(u *url.URL) (*route, error) {
 	r, now := c.routes[key], c.clock
 	c.mu.RUnlock()
 	if r == nil {
+		if u != nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+			return nil, errProxyURL // a raw "#" or the like in the password ended the host
+		}
 		return c.newRoute(key)
 	}
 	if r.used.Load() != now {

@@ -1,0 +1,616 @@
+package proxyauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
+)
+
+// Diagnose walks the way to a target step by step, as a request of t would take
+// it, and reports what it finds and what to do about it. The target is an http://
+// or https:// URL, or "host:port" for what DialContext is for.
+//
+// It makes a few connections of its own. The target is sent a HEAD request for an
+// http:// URL, a TLS handshake for an https:// URL, and nothing else. The proxy is
+// sent credentials as for one request, and none that it has rejected not long ago
+// (Transport.RejectedFor). ctx bounds it all. The report is never nil.
+func (t *Transport) Diagnose(ctx context.Context, target string) *Report {
+	d := &diagnosis{core: t.settings(), ctx: ctx, report: &Report{}}
+	if !d.parse(target) {
+		return d.report
+	}
+	d.environment()
+	if !d.route() {
+		return d.report
+	}
+	if d.r.direct != nil {
+		d.direct()
+	} else {
+		d.throughProxy()
+	}
+	return d.report
+}
+
+// A diagnosis is a Diagnose under way. Its steps return false when there is no
+// further one.
+type diagnosis struct {
+	core   *core
+	ctx    context.Context
+	report *Report
+	req    *http.Request // what a program would send
+	addr   string        // of the target
+	noHTTP bool          // the target is a host:port
+	r      *route
+}
+
+func (d *diagnosis) add(name string, outcome Outcome, remedy string, details ...string) bool {
+	d.report.Steps = append(d.report.Steps, Step{Name: name, Outcome: outcome, Details: details, Remedy: remedy})
+	return outcome != StepFailed
+}
+
+func (d *diagnosis) ok(name string, details ...string) bool {
+	return d.add(name, StepOK, "", details...)
+}
+
+// fail ends the report. cause is said in place of the error where that says
+// less.
+func (d *diagnosis) fail(name string, err error, cause, remedy string) bool {
+	d.report.Err = err
+	if cause == "" {
+		cause = strings.TrimPrefix(err.Error(), "proxyauth: ")
+	}
+	if d.ctx.Err() != nil {
+		remedy = "give it more time; if that does not help, something on the way drops what is sent (a firewall), or the proxy is overloaded"
+	}
+	return d.add(name, StepFailed, remedy, cause)
+}
+
+func (d *diagnosis) parse(target string) bool {
+	u, err := url.Parse(target)
+	switch {
+	case err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https"):
+	case !strings.ContainsAny(target, "/@ "):
+		host, port, splitErr := net.SplitHostPort(target)
+		if splitErr == nil && host != "" && port != "" {
+			d.noHTTP = true
+			u, err = &url.URL{Scheme: "https", Host: target}, nil
+			break
+		}
+		fallthrough
+	default:
+		d.report.Target = "the target"
+		return d.fail("target", errors.New("proxyauth: the target is neither an http:// or https:// URL nor host:port"), "",
+			"write it like https://api.example.com/, or mail.example.com:25")
+	}
+	d.report.Target = u.Scheme + "://" + u.Host // a path or a query may hold keys
+	if d.addr, err = asciiAddr(hostPort(u)); err != nil {
+		return d.fail("target", err, "", "check the target's name")
+	}
+	if d.noHTTP {
+		d.report.Target = d.addr
+	}
+	d.req = (&http.Request{
+		Method: http.MethodHead, URL: u, Host: u.Host, Header: http.Header{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(d.ctx)
+	return true
+}
+
+func (d *diagnosis) environment() {
+	details, wrong := describeEnvironment()
+	switch {
+	case len(details) == 0:
+		d.ok("environment", "no variable is set that matters here")
+	case wrong:
+		d.add("environment", StepNote, "", details...)
+	default:
+		d.ok("environment", details...)
+	}
+}
+
+// route finds out which proxy the target is reached by.
+func (d *diagnosis) route() bool {
+	var err error
+	if d.r, err = d.core.routeFor(d.req); err != nil {
+		return d.fail("proxy", err, "", correctURL)
+	}
+	inEnvironment := environmentProxy(d.req.URL)
+	isIt := inEnvironment != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
+	if name, valid := environmentVariable(d.req.URL); isIt && !valid { // and what it gave may be of the password
+		d.report.Proxy = "a proxy"
+		return d.fail("proxy", errProxyURL, "the value of "+name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
+	}
+	d.report.Proxy = d.r.name
+	if d.r.name == "" {
+		why, remedy := d.core.whyDirect(d.req.URL)
+		return d.add("proxy", StepNote, "if there should be one: "+remedy, "none for this target: "+why)
+	}
+	from := "by Transport.Proxy or Base.Proxy"
+	if isIt {
+		from = "by the environment"
+	}
+	return d.ok("proxy", d.r.name+", "+from)
+}
+
+const correctURL = "correct the proxy URL: http://host:port or https://host:port; in user name and password " +
+	`write "@" as %40, "/" as %2F, "#" as %23, "?" as %3F, "%" as %25 and a blank as %20, or use PROXY_USER and PROXY_PASS`
+
+// direct is the way without an HTTP proxy.
+func (d *diagnosis) direct() {
+	if d.r.url != nil {
+		conn, err := d.core.dialSOCKS(d.ctx, d.r.url, d.addr)
+		if err != nil {
+			d.fail("SOCKS", err, "", "check the proxy URL with its user name and password, and the target's name and port")
+			return
+		}
+		d.ok("SOCKS", "the proxy has connected to "+d.addr)
+		d.target(conn)
+		return
+	}
+	conn, err := d.core.dial(d.ctx, "tcp", d.addr)
+	why, remedy := d.core.whyDirect(d.req.URL)
+	if d.reached(d.addr, conn, err, "if this network is left by a proxy only: "+remedy+" (there is none for this target: "+why+")") {
+		d.target(conn)
+	}
+}
+
+// reached reports about name and TCP connection of addr.
+func (d *diagnosis) reached(addr string, conn net.Conn, err error, remedy string) bool {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		host, _, _ := net.SplitHostPort(addr)
+		return d.fail("name", err, fmt.Sprintf("%s cannot be resolved: %v", host, dns), remedy)
+	case err != nil:
+		return d.fail("TCP", err, fmt.Sprintf("%s cannot be reached: %s", addr, strings.TrimPrefix(err.Error(), "proxyauth: ")), remedy)
+	}
+	return d.connected(addr, conn.RemoteAddr().String())
+}
+
+func (d *diagnosis) connected(addr, ip string) bool {
+	if ip != addr {
+		addr += " (" + ip + ")"
+	}
+	return d.ok("TCP", "connected to "+addr)
+}
+
+func (d *diagnosis) throughProxy() {
+	conn, ok := d.reachProxy()
+	if !ok {
+		return
+	}
+	denial, ok := d.ask(conn)
+	if !ok {
+		return
+	}
+	if denial != nil {
+		d.schemes(denial)
+	}
+	if d.req.URL.Scheme == "http" {
+		d.forward()
+	} else if conn, ok := d.connect(); ok {
+		d.target(conn)
+	}
+}
+
+// reachProxy dials the proxy: name, TCP and TLS.
+func (d *diagnosis) reachProxy() (net.Conn, bool) {
+	var reached atomic.Pointer[string] // for a dial that goes on to fail
+	ctx := httptrace.WithClientTrace(d.ctx, &httptrace.ClientTrace{ConnectDone: func(_, addr string, err error) {
+		if err == nil {
+			reached.Store(&addr)
+		}
+	}})
+	conn, err := d.r.dialProxy(ctx, nil, true)
+	var dial *proxyDialError
+	if !errors.As(err, &dial) {
+		d.reached(hostPort(d.r.url), conn, nil, "")
+		if secure, ok := conn.(*tls.Conn); ok && d.r.url.Scheme == "https" {
+			d.ok("proxy's TLS", describeTLS(secure.ConnectionState()))
+		}
+		return conn, true
+	}
+	remedy := strings.TrimPrefix(dial.remedy(), ": ")
+	if dial.doing == "connecting" {
+		var denied *AuthError
+		switch {
+		case errors.As(err, &denied): // by an earlier hop of a chain
+			remedy = denied.remedy
+		case remedy == "":
+			remedy = "check host and port of the proxy URL, and whether a firewall lets this machine reach them"
+		}
+		return nil, d.reached(hostPort(d.r.url), nil, dial.err, remedy)
+	}
+	ip := hostPort(d.r.url)
+	if addr := reached.Load(); addr != nil {
+		ip = *addr
+	}
+	d.connected(hostPort(d.r.url), ip)
+	cause := fmt.Sprintf("the TLS handshake with the proxy failed: %v", dial.err)
+	var invalid *tls.CertificateVerificationError
+	switch by := issuedBy(err); {
+	case by != "":
+		cause += "; " + by
+	case !errors.As(err, &invalid) && d.speaksHTTP():
+		cause = "the proxy does not speak TLS on this port, and the proxy URL says https://"
+		remedy = "write the proxy URL with http://"
+	}
+	if remedy == "" {
+		remedy = "check scheme and port of the proxy URL, or ask the proxy's administrators what TLS it wants"
+	}
+	return nil, d.fail("proxy's TLS", err, cause, remedy)
+}
+
+// ask finds out what the proxy demands, without credentials. The denial is nil if
+// that is nothing.
+func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
+	var (
+		resp   *http.Response
+		err    error
+		hangUp func(*http.Response)
+		what   string
+	)
+	if d.req.URL.Scheme == "http" {
+		conn.Close()
+		f := &forwarding{r: d.r, req: d.req}
+		resp, err = f.probe()
+		hangUp, what = f.hangUp, "OPTIONS "+d.report.Target
+	} else {
+		c := &connecting{r: d.r, conn: conn, raw: true}
+		c.req = d.bareCONNECT()
+		defer c.close()
+		resp, err = c.leg(nil)
+		hangUp, what = c.hangUp, "CONNECT "+d.addr
+	}
+	if err != nil || resp.StatusCode == http.StatusBadRequest {
+		if resp != nil {
+			hangUp(resp)
+		} else if d.ctx.Err() != nil {
+			return nil, d.fail("answer", err, "", "")
+		}
+		if d.speaksTLS() {
+			if err == nil {
+				err = fmt.Errorf("proxyauth: proxy %s answered %s", d.r.name, statusLine(resp))
+			}
+			return nil, d.fail("answer", err, "the proxy speaks TLS on this port, and the proxy URL says http://",
+				"write the proxy URL with https://")
+		}
+	}
+	if err != nil {
+		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than a proxy seems to listen there")
+	}
+	denial := &denial{sent: d.r.sentBefore()}
+	denial.read(resp, hangUp)
+	status := what + " without credentials is answered " + statusLine(resp)
+	html := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html")
+	hangUp(resp)
+	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+	case resp.StatusCode == http.StatusOK && d.req.URL.Scheme == "http" && html:
+		return nil, d.add("answer", StepNote, "if you do not know that page: check host and port of the proxy URL", status+
+			", and with a page: the target's, or of a web server that is no proxy")
+	case resp.StatusCode/100 == 2:
+		return nil, d.ok("answer", status+": no authentication is demanded")
+	default:
+		return nil, d.add("answer", StepNote, "", status)
+	}
+	offers := "offered: " + list(denial.names())
+	for _, c := range denial.challenges {
+		if realm := c.Param("realm"); realm != "" {
+			offers += fmt.Sprintf("; realm %q", denial.strikeOut([]byte(realm)))
+			break
+		}
+	}
+	d.ok("answer", append([]string{status, offers}, denial.reasons...)...)
+	return denial, true
+}
+
+// statusLine returns the status in the words of the RFCs: the proxy's own could
+// repeat what was sent to it.
+func statusLine(resp *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
+}
+
+// sentBefore returns what the proxy may have seen of credentials, and could
+// repeat.
+func (r *route) sentBefore() []string {
+	all := r.allRejected()
+	if st := r.standing.Load(); st != nil {
+		all = append(all, st.cred)
+	}
+	r.mu.Lock()
+	for _, d := range r.doubts {
+		all = append(all, d.cred)
+	}
+	r.mu.Unlock()
+	var sent []string
+	for _, c := range all {
+		sent = append(sent, secrets([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
+	}
+	return sent
+}
+
+// speaksTLS tries whether the proxy's port wants TLS after all.
+func (d *diagnosis) speaksTLS() bool {
+	if d.r.url.Scheme == "https" {
+		return false
+	}
+	conn, err := d.core.dial(d.ctx, "tcp", hostPort(d.r.url))
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	// Nothing is sent but the handshake, so it does not matter who it is.
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: d.r.url.Hostname()}).HandshakeContext(d.ctx) == nil
+}
+
+// speaksHTTP tries whether the proxy's port wants no TLS after all: some wait for
+// ever for the end of a line of what is a TLS handshake.
+func (d *diagnosis) speaksHTTP() bool {
+	conn, err := d.core.dial(d.ctx, "tcp", hostPort(d.r.url))
+	if err != nil {
+		return false
+	}
+	c := &connecting{r: d.r, conn: conn, raw: true}
+	defer c.close()
+	c.req = d.bareCONNECT()
+	_, err = c.leg(nil)
+	return err == nil
+}
+
+func (d *diagnosis) bareCONNECT() *http.Request {
+	return (&http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: d.addr}, Host: d.addr}).WithContext(d.ctx)
+}
+
+// schemes tells what would become of each scheme.
+func (d *diagnosis) schemes(denial *denial) {
+	d.r.noteOffers(denial)
+	var details []string
+	chosen := ""
+	for _, scheme := range d.core.schemes {
+		name := scheme.Name()
+		offers := denial.of(name)
+		switch {
+		case len(offers) == 0:
+			details = append(details, name+": not offered")
+		case chosen != "":
+			details = append(details, name+": offered, but "+chosen+" comes first")
+		default:
+			what, usable := d.consider(scheme, offers)
+			if usable {
+				chosen = name
+			}
+			details = append(details, name+": "+what)
+		}
+	}
+	for _, name := range denial.names() {
+		if !slices.ContainsFunc(d.core.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
+			details = append(details, name+": offered, but not supported or not among Transport.Schemes")
+		}
+	}
+	outcome := StepOK
+	if chosen == "" {
+		outcome = StepNote
+	}
+	d.add("schemes", outcome, "", details...)
+}
+
+// consider tells whether an offered scheme can be used, and with what, or why
+// not.
+func (d *diagnosis) consider(scheme Scheme, offers []Challenge) (what string, usable bool) {
+	name := scheme.Name()
+	if reason := d.r.forbidden(name); reason != "" {
+		return reason, false
+	}
+	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Param("realm"))
+	if errors.Is(err, ErrNoCredentials) {
+		return "no credentials", false
+	}
+	if err != nil {
+		return err.Error(), false
+	}
+	if this, schemes := d.r.rejected(name, cred); this || schemes >= maxTrials {
+		return "the credentials of " + from + " were rejected not long ago and are not sent again", false
+	}
+	a, err := scheme.accept(d.ctx, d.r, offers, cred)
+	if errors.Is(err, ErrNoCredentials) {
+		return "no credentials", false
+	}
+	if err != nil {
+		return strings.TrimPrefix(err.Error(), "negotiate: "), false
+	}
+	what = "to be used, with the credentials of " + from
+	if n, ok := a.bound.(*negotiateAuth); ok {
+		if n.client == nil {
+			return what + ", as NTLM inside SPNEGO, since there is " + strings.TrimPrefix(n.noTicket.Error(), "negotiate: "), true
+		}
+		if ticket, err := n.client.Ticket(d.ctx, n.spn); err == nil {
+			return fmt.Sprintf("to be used, with a ticket for %s: %v", n.spn, ticket), true
+		}
+	}
+	return what, true
+}
+
+// connect opens a tunnel as a request would.
+func (d *diagnosis) connect() (net.Conn, bool) {
+	d.r.checkIdentity(d.ctx)
+	conn, err := d.r.dialTunnel(d.ctx, d.addr, true)
+	if err != nil {
+		cause, remedy := d.refusal(err)
+		return nil, d.fail("CONNECT", err, cause, remedy)
+	}
+	return conn, d.ok("CONNECT", "the tunnel to "+d.addr+" is open, "+d.identity())
+}
+
+// refusal returns cause and remedy of an error of the proxy.
+func (d *diagnosis) refusal(err error) (cause, remedy string) {
+	var denied *AuthError
+	var refused *ConnectError
+	switch {
+	case errors.As(err, &denied):
+		said := *denied
+		said.remedy, remedy = "", denied.remedy
+		var ticket *negotiate.Error
+		if errors.As(denied.cause, &ticket) { // told by the step before
+			said.Reasons = slices.DeleteFunc(slices.Clone(said.Reasons), func(s string) bool { return strings.HasSuffix(s, ticket.Error()) })
+			said.Reasons = append(said.Reasons, "no ticket for "+ticket.SPN+": "+ticket.Cause)
+			remedy = ticket.Remedy + "; or " + remedy
+		}
+		return strings.TrimPrefix(said.Error(), "proxyauth: "), remedy
+	case errors.As(err, &refused):
+		cause, remedy = refused.meaning()
+		answered := fmt.Sprintf("answered %q to CONNECT %s", refused.Status, refused.Target)
+		if cause == "" {
+			return answered, "ask the proxy's administrators: its log tells why"
+		}
+		return answered + ": " + cause, remedy
+	}
+	if d.r.name == "" {
+		return "", "check the target's name and port"
+	}
+	return "", "ask the proxy's administrators: its log tells why"
+}
+
+// identity tells how the route's requests are authenticated now.
+func (d *diagnosis) identity() string {
+	st := d.r.standing.Load()
+	if st == nil || st.scheme == nil {
+		return "without credentials"
+	}
+	return "authenticated by " + st.scheme.Name() + " with the credentials of " + st.from
+}
+
+// forward sends a HEAD request to an http:// target.
+func (d *diagnosis) forward() {
+	resp, err := d.r.roundTrip(d.req)
+	if err != nil {
+		cause, remedy := d.refusal(err)
+		d.fail("request", err, cause, remedy)
+		return
+	}
+	resp.Body.Close()
+	e := &ConnectError{StatusCode: resp.StatusCode, Header: resp.Header}
+	answer := fmt.Sprintf("HEAD %s is answered %s", d.report.Target, statusLine(resp))
+	own := fromProxy(resp)
+	if d.r.direct == nil {
+		if st := d.r.standing.Load(); st != nil && st.scheme != nil {
+			e.Tried = st.scheme.Name()
+		}
+		answer += ", " + d.identity()
+		own = own || mayBeProxys(resp.StatusCode)
+	}
+	if !own {
+		d.ok("request", answer)
+		return
+	}
+	cause, remedy := e.meaning()
+	if !fromProxy(resp) {
+		cause += "; or it is the target itself that says so"
+	}
+	d.fail("request", fmt.Errorf("proxyauth: proxy %s: %s", d.r.name, answer), answer+": "+cause, remedy)
+}
+
+// mayBeProxys reports whether a status of a forwarded request is mostly a limit
+// that the proxy sets.
+func mayBeProxys(status int) bool {
+	switch status {
+	case http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge, http.StatusTooManyRequests,
+		http.StatusUnavailableForLegalReasons, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// fromProxy reports whether a response is known to be the proxy's own.
+func fromProxy(resp *http.Response) bool {
+	return resp.Header.Get("X-Squid-Error") != "" ||
+		strings.Contains(resp.Header.Get("Proxy-Status"), "error=") || // RFC 9209
+		resp.StatusCode == http.StatusNetworkAuthenticationRequired
+}
+
+// target ends the way: TLS for an https:// URL, a request for an http:// one.
+func (d *diagnosis) target(conn net.Conn) {
+	defer conn.Close()
+	switch {
+	case d.noHTTP:
+		return
+	case d.req.URL.Scheme == "http":
+		d.forward()
+		return
+	}
+	config := &tls.Config{}
+	if c := d.core.base.TLSClientConfig; c != nil {
+		config = c.Clone()
+	}
+	if config.ServerName == "" {
+		config.ServerName = d.req.URL.Hostname()
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(d.ctx); err != nil {
+		if d.r.name != "" {
+			err = d.r.intercepted(d.addr, err)
+		}
+		d.failTLS(err)
+		return
+	}
+	d.ok("target's TLS", describeTLS(secure.ConnectionState()))
+}
+
+func (d *diagnosis) failTLS(err error) {
+	var (
+		intercepted *InterceptionError
+		invalid     *tls.CertificateVerificationError
+		unknown     x509.UnknownAuthorityError
+		other       tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &intercepted):
+		cause, remedy := intercepted.meaning()
+		d.fail("target's TLS", err, cause, remedy)
+	case errors.As(err, &unknown):
+		d.fail("target's TLS", err, fmt.Sprintf("the target's certificate is not trusted: %v; %s", unknown, issuedBy(err)),
+			"if it is right, add its CA to Base.TLSClientConfig.RootCAs, or on Linux to the file that SSL_CERT_FILE names")
+	case errors.As(err, &invalid):
+		d.fail("target's TLS", err, fmt.Sprintf("the certificate is not valid for the target: %v; %s", invalid.Err, issuedBy(err)),
+			"check the target's name and this machine's clock, or tell the target's administrators")
+	case errors.As(err, &other):
+		d.fail("target's TLS", err, "what answers in the target's place does not speak TLS",
+			"check the target's port; if it is right, something on the way answers instead, such as a login page: try a browser")
+	default:
+		d.fail("target's TLS", err, fmt.Sprintf("the TLS handshake with the target failed: %v", err),
+			"check that the target is up; a proxy or firewall that looks into TLS may have cut it, and its administrators can tell")
+	}
+}
+
+// describeTLS tells who is at the other end.
+func describeTLS(s tls.ConnectionState) string {
+	text := tls.VersionName(s.Version)
+	if len(s.PeerCertificates) == 0 {
+		return text
+	}
+	c := s.PeerCertificates[0]
+	return fmt.Sprintf("%s, certificate of %q issued by %q, valid until %s", text,
+		commonName(c.Subject), commonName(c.Issuer), c.NotAfter.Format("2006-01-02"))
+}
+
+// issuedBy tells whose certificate was not accepted.
+func issuedBy(err error) string {
+	var invalid *tls.CertificateVerificationError
+	if !errors.As(err, &invalid) || len(invalid.UnverifiedCertificates) == 0 {
+		return ""
+	}
+	c := invalid.UnverifiedCertificates[0]
+	return fmt.Sprintf("it is the certificate of %q issued by %q, valid until %s",
+		commonName(c.Subject), commonName(c.Issuer), c.NotAfter.Format("2006-01-02"))
+}
