@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/url"
 )
@@ -19,6 +20,27 @@ func (c *core) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)
+}
+
+// endWith returns a context for dialing that ends with req as well: with its
+// context, which may be another, or by Request.Cancel. The caller calls stop.
+func endWith(ctx context.Context, req *http.Request) (_ context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(req.Context(), func() { cancel(context.Cause(req.Context())) })
+	//lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
+	if canceled := req.Cancel; canceled != nil {
+		go func() {
+			select {
+			case <-canceled:
+				cancel(errCanceled)
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, func() {
+		detach()
+		cancel(nil)
+	}
 }
 
 // A dialer is a dial function in the form that golang.org/x/net/proxy takes.

@@ -149,10 +149,13 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 		return roundTripOrigin(r.direct, req)
 	}
 	r.checkIdentity(req.Context())
-	if req.URL.Scheme == "https" {
-		return roundTripOrigin(r.tunnel.Load(), req)
+	switch {
+	case req.URL.Scheme != "https":
+		return r.roundTripForward(req)
+	case r.standing.Load() == nil:
+		return r.roundTripLearning(req)
 	}
-	return r.roundTripForward(req)
+	return roundTripOrigin(r.tunnel.Load(), req)
 }
 
 // roundTripOrigin sends req where the next hop is its origin, which must not

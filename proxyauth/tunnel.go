@@ -31,12 +31,32 @@ func (r *route) tunnelTransport() *http.Transport {
 	return t
 }
 
+// roundTripLearning sends req by a tunnel while it is not known how the proxy
+// stands. net/http goes on dialing after a request has ended; here others wait
+// for what the CONNECT finds out, so that it ends with the request.
+func (r *route) roundTripLearning(req *http.Request) (*http.Response, error) {
+	ctx := context.WithValue(req.Context(), learnerKey{}, req)
+	resp, err := roundTripOrigin(r.tunnel.Load(), req.WithContext(ctx))
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// learnerKey is the context key under which a dial finds its request.
+type learnerKey struct{}
+
 // connectTimeout bounds one CONNECT and its answer, as in net/http: dialing
 // there does not end with the request that asked for it.
 const connectTimeout = time.Minute
 
 // dialTunnel returns a connection to addr through the proxy.
 func (r *route) dialTunnel(ctx context.Context, _, addr string) (net.Conn, error) {
+	if learner, ok := ctx.Value(learnerKey{}).(*http.Request); ok {
+		var stop context.CancelFunc
+		ctx, stop = endWith(ctx, learner)
+		defer stop()
+	}
 	c := &connecting{r: r}
 	c.req = (&http.Request{
 		Method: http.MethodConnect,
