@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -81,16 +82,25 @@ func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
 
 // A forwarding is a request that the proxy forwards.
 type forwarding struct {
-	r     *route
-	req   *http.Request
-	out   http.Request // req as the last leg sent it
-	legs  int
-	held  *heldBody // of the last leg, if that was careful with a stream
-	hurry bool      // the proxy does not know Expect
-	conn  *pinned   // for a connection-bound scheme
+	r      *route
+	req    *http.Request
+	out    http.Request // req as the last leg sent it
+	legs   int
+	held   *heldBody // of the last leg, if that was careful with a stream
+	writes *writes   // of the last leg, if that was by Digest
+	hurry  bool      // the proxy does not know Expect
+	conn   *pinned   // for a connection-bound scheme
 }
 
 func (f *forwarding) request() *http.Request { return f.req }
+
+func (f *forwarding) twice() bool { return f.writes != nil && f.writes.n.Load() > 1 }
+
+// A writes counts how often net/http writes a leg.
+type writes struct {
+	n     atomic.Int32
+	trace httptrace.ClientTrace
+}
 
 // send sends the request to the proxy.
 //
@@ -110,6 +120,13 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 		out = new(http.Request) // net/http may still be busy with the other
 	}
 	*out = *f.req
+	f.writes = nil
+	if len(authorization) > 0 && strings.HasPrefix(authorization[0], "Digest ") {
+		w := new(writes)
+		w.trace.WroteHeaders = func() { w.n.Add(1) }
+		*out = *f.req.WithContext(httptrace.WithClientTrace(f.req.Context(), &w.trace))
+		f.writes = w
+	}
 	out.Body = body
 	if authorization != nil || careful {
 		out.Header = maps.Clone(f.req.Header)

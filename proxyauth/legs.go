@@ -18,6 +18,10 @@ type message interface {
 	// errBodyGone means that the body cannot be sent once more.
 	send(authorization []string, careful bool) (*http.Response, error)
 
+	// twice reports whether net/http sent the last leg a second time, since its
+	// connection had died, with a nonce count that counts once.
+	twice() bool
+
 	// hangUp ends reading of a reply's body, at any time.
 	hangUp(resp *http.Response)
 
@@ -170,6 +174,11 @@ func (x *exchange) next(a answer) error {
 	outcome, fresh := rejected, requestAuth(nil)
 	if x.st.auth != nil {
 		fresh, outcome = x.st.auth.refused(a, x.offers())
+	}
+	if outcome == rejected && x.m.twice() {
+		if own, ok := x.st.auth.renew(x.offers()); ok {
+			fresh, outcome = own, staleOwn
+		}
 	}
 	if outcome == stale || outcome == staleOwn {
 		return x.renew(fresh, outcome == stale)

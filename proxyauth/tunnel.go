@@ -97,6 +97,8 @@ type connecting struct {
 
 func (c *connecting) request() *http.Request { return c.req }
 
+func (*connecting) twice() bool { return false }
+
 func (c *connecting) close() {
 	if c.conn != nil {
 		c.conn.Close()
