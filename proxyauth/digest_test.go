@@ -265,3 +265,26 @@ func TestDigestOddReplies(t *testing.T) {
 	resp.Body.Close()
 	require.Equal(t, 200, resp.StatusCode)
 }
+
+// net/http repeats a request whose kept connection has died, with the nonce count
+// that the proxy has seen already. A strict proxy refuses that, which says
+// nothing about the password.
+func TestDigestSentTwice(t *testing.T) {
+	for _, warm := range []bool{false, true} {
+		a := newArena(t, journey{scheme: "Digest", way: "GET", warm: warm})
+		t.Cleanup(a.close)
+		turns, _, _, _ := a.measure()
+		p, err := a.newTrip(1)
+		require.NoError(t, err)
+		t.Cleanup(p.close)
+		p.warmUp(t.Context(), fault{kind: cut, at: turns[len(turns)-1].down})
+		out := p.do(t.Context(), p.path)
+		require.NoError(t, out.err)
+		require.Equal(t, answerTo(p.path), out.body)
+		require.Equal(t, 3, p.proxy.Attempts("alice"), "one that was cut, its repetition, one with a fresh nonce")
+		require.Zero(t, p.proxy.Refused("alice"))
+		out = p.do(t.Context(), p.path)
+		require.NoError(t, out.err)
+		require.Equal(t, 4, p.proxy.Attempts("alice"))
+	}
+}

@@ -106,15 +106,20 @@ func digestAndBasic() []proxytest.Auth {
 
 // newTransport returns a Transport for tests: through p, as alice, trusting o.
 func newTransport(t testing.TB, p *proxytest.Proxy, o *origin) *proxyauth.Transport {
+	tr := newTransportOf(p, o)
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
+
+// newTransportOf is newTransport for many: the caller closes its connections.
+func newTransportOf(p *proxytest.Proxy, o *origin) *proxyauth.Transport {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.TLSClientConfig = &tls.Config{RootCAs: o.rootCAs()}
 	base.Proxy = http.ProxyURL(p.URL)
 	if cert := p.Certificate(); cert != nil {
 		base.TLSClientConfig.RootCAs.AddCert(cert)
 	}
-	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
-	t.Cleanup(tr.CloseIdleConnections)
-	return tr
+	return &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
 }
 
 // fetch makes a GET and returns status and body.
