@@ -147,6 +147,12 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				return resp, nil
 			}
 			x.m.unpin()
+			if x.st.proven {
+				// One connection's end says nothing about the scheme, nor about
+				// the other connections; net/http ends one itself when the
+				// machine is so busy that it has not noticed its own write.
+				return nil, errDied
+			}
 			return nil, &handshakeError{errors.New("the proxy closes the connection between the legs of the handshake")}
 		}
 	}

@@ -88,6 +88,9 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			deny(ErrNoUsableScheme, "%s: %v", name, err)
 		}
 	}
+	if ctx := req.Context(); ctx.Err() != nil { // which may be why
+		return nil, context.Cause(ctx)
+	}
 	for _, name := range d.names() {
 		if !slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
 			d.reasons = append(d.reasons, name+": not among Transport.Schemes")

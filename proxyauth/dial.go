@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/url"
 )
@@ -19,6 +20,51 @@ func (c *core) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)
+}
+
+// requestKey is the context key under which a dial finds the request that began
+// it, where it is to end with that.
+type requestKey struct{}
+
+// forDialing returns req so that a dial which it begins ends with it. net/http
+// goes on dialing after a request has ended, since the next may use the
+// connection; but others wait for a CONNECT while it is not known how the proxy
+// stands, and a retry would pause for nobody.
+func (r *route) forDialing(req *http.Request) *http.Request {
+	if r.t.retry == nil && r.standing.Load() != nil {
+		return req
+	}
+	return req.WithContext(context.WithValue(req.Context(), requestKey{}, req))
+}
+
+// endWithRequest returns the context for a dial that forDialing may have marked.
+// The caller calls stop.
+func endWithRequest(ctx context.Context) (_ context.Context, stop context.CancelFunc) {
+	if req, ok := ctx.Value(requestKey{}).(*http.Request); ok {
+		return endWith(ctx, req)
+	}
+	return ctx, func() {}
+}
+
+// endWith returns a context for dialing that ends with req as well: with its
+// context, which may be another, or by Request.Cancel. The caller calls stop.
+func endWith(ctx context.Context, req *http.Request) (_ context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(req.Context(), func() { cancel(context.Cause(req.Context())) })
+	//lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
+	if canceled := req.Cancel; canceled != nil {
+		go func() {
+			select {
+			case <-canceled:
+				cancel(errCanceled)
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, func() {
+		detach()
+		cancel(nil)
+	}
 }
 
 // A dialer is a dial function in the form that golang.org/x/net/proxy takes.
@@ -45,6 +91,8 @@ func hostPort(u *url.URL) string {
 // dialProxyAgain is dialProxy with retries, for connections on which nothing
 // but requests to be forwarded will travel.
 func (r *route) dialProxyAgain(ctx context.Context, trace *httptrace.ClientTrace) (net.Conn, error) {
+	ctx, stop := endWithRequest(ctx)
+	defer stop()
 	retrying := r.retrying()
 	for {
 		conn, err := r.dialProxy(ctx, trace, false)

@@ -266,7 +266,7 @@ func testKerberosLoad(t *testing.T, site kerberosSite) {
 				require.Len(t, o.received(), 500)
 				require.Empty(t, o.proxyFields())
 
-				counts := tally(w.warmLog(t, o, 1))
+				counts := statuses(w.warmLog(t, o, 1))
 				t.Logf("%v", counts)
 				handshakes := counts["200 Negotiate"]
 				require.LessOrEqual(t, handshakes, 50)
@@ -291,7 +291,7 @@ func testKerberosLoad(t *testing.T, site kerberosSite) {
 				require.NoError(t, postBig(tr, o, stream)) // cold
 				together(t, 20, func() error { return postBig(tr, o, stream) })
 				requireBig(t, o, 21)
-				counts := tally(w.warmLog(t, o, 21))
+				counts := statuses(w.warmLog(t, o, 21))
 				t.Logf("%v", counts)
 				require.Zero(t, counts["407"])
 				require.Zero(t, counts["407 Negotiate"])
@@ -402,7 +402,7 @@ func TestKerberosFailures(t *testing.T) {
 				require.Empty(t, o.received())
 				require.LessOrEqual(t, k.counts().since(before).Refused, c.refused)
 
-				counts := tally(w.warmLog(t, o, 1))
+				counts := statuses(w.warmLog(t, o, 1))
 				if !c.sent {
 					require.Empty(t, counts)
 					return
@@ -422,7 +422,7 @@ func TestKerberosFailures(t *testing.T) {
 				requireOK(t, tr, w.target(o)) // by what is known now
 				tr.CloseIdleConnections()
 
-				counts := tally(w.log(t, o, 2))
+				counts := statuses(w.log(t, o, 2))
 				t.Logf("%v", counts)
 				require.LessOrEqual(t, k.counts().since(before).Refused, c.refused)
 				require.Positive(t, counts["200 Basic"])
@@ -464,7 +464,7 @@ func TestKerberosFailures(t *testing.T) {
 				})
 				_, _, err := fetch(tr, w.target(o)) // later
 				assert.Less(t, time.Since(begun), 5*time.Second)
-				t.Log(err, tally(w.log(t, o, 1)))
+				t.Log(err, statuses(w.log(t, o, 1)))
 				requireAuthError(t, err, c.cause)
 				require.Empty(t, o.received())
 				require.Equal(t, c.refused, k.counts().since(before).Refused)
@@ -532,7 +532,7 @@ func testSPNEGO(t *testing.T, site kerberosSite) {
 			concurrently(t, 50, 500, tr, w.target(o))
 			tr.CloseIdleConnections()
 			require.Len(t, o.received(), 500)
-			counts := tally(w.warmLog(t, o, 2))
+			counts := statuses(w.warmLog(t, o, 2))
 			t.Logf("%v", counts)
 			handshakes := counts["407 Negotiate"]
 			require.LessOrEqual(t, handshakes, 50)
@@ -552,7 +552,7 @@ func testSPNEGO(t *testing.T, site kerberosSite) {
 			tr := wrong.transport(t, w, o)
 			together(t, 50, func() error { return fetchRejected(tr, w.target(o)) })
 			require.NoError(t, fetchRejected(tr, w.target(o)))
-			require.Equal(t, map[string]int{"407 Negotiate": 2}, tally(w.warmLog(t, o, 2)))
+			require.Equal(t, map[string]int{"407 Negotiate": 2}, statuses(w.warmLog(t, o, 2)))
 			require.Empty(t, o.received())
 		})
 	}
@@ -595,7 +595,7 @@ func testAllSchemes(t *testing.T, site kerberosSite, ad *samba) {
 				requireAsked(t, site.k, before, c.kerberos)
 
 				entries := w.log(t, o, 3)
-				counts := tally(entries)
+				counts := statuses(entries)
 				t.Logf("%v", counts)
 				for _, e := range entries {
 					if e.Status == 200 {

@@ -107,14 +107,18 @@ func digestAndBasic() []proxytest.Auth {
 // newTransport returns a Transport for tests: through p, as alice, trusting o, and
 // watched for secrets.
 func newTransport(t testing.TB, p *proxytest.Proxy, o *origin) *watchedTransport {
+	return watched(t, newTransportOf(p, o), func() []string { return authorizations(p) })
+}
+
+// newTransportOf is newTransport for many: the caller closes its connections.
+func newTransportOf(p *proxytest.Proxy, o *origin) *proxyauth.Transport {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.TLSClientConfig = &tls.Config{RootCAs: o.rootCAs()}
 	base.Proxy = http.ProxyURL(p.URL)
 	if cert := p.Certificate(); cert != nil {
 		base.TLSClientConfig.RootCAs.AddCert(cert)
 	}
-	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
-	return watched(t, tr, func() []string { return authorizations(p) })
+	return &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
 }
 
 // fetch makes a GET and returns status and body.

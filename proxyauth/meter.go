@@ -44,7 +44,8 @@ func (m *meter) Read(p []byte) (int, error) {
 	switch {
 	case n > 0:
 		m.unanswered.Store(false)
-	case m.unanswered.Load() && !errors.Is(err, net.ErrClosed):
+	case errors.Is(err, net.ErrClosed):
+	case m.unanswered.Load() || m.r.url.Scheme == "https": // TLS says goodbye before it ends; what was read may be half a record
 		m.r.lost.Add(1)
 	}
 	return n, err

@@ -23,11 +23,11 @@ func TestNetrc(t *testing.T) {
 		"default":           {"machine other login bob password y\ndefault login alice password x", "alice:x"},
 		"default before":    {"default login bob password y\nmachine proxy.example login alice password x", "alice:x"},
 		"no password":       {"machine proxy.example login alice", "alice:"},
-		"other":             {"machine other login alice password x", none},
-		"subdomain":         {"machine example login alice password x", none},
-		"with its port":     {"machine proxy.example:3128 login alice password x", none},
-		"empty":             {"", none},
-		"nothing in it":     {"machine proxy.example default", none},
+		"other":             {"machine other login alice password x", noneText},
+		"subdomain":         {"machine example login alice password x", noneText},
+		"with its port":     {"machine proxy.example:3128 login alice password x", noneText},
+		"empty":             {"", noneText},
+		"nothing in it":     {"machine proxy.example default", noneText},
 		"quotes":            {`machine "proxy.example" login "al ice" password "a\"b\\c\n\r\t\x # "`, "al ice:a\"b\\c\n\r\tx # "},
 		"empty quotes":      {`machine proxy.example login alice password ""`, "alice:"},
 		"quote in a word":   {`machine proxy.example login alice password a"b\c`, `alice:a"b\c`},
@@ -64,7 +64,7 @@ func TestNetrcPath(t *testing.T) {
 	t.Setenv("HOME", home)
 	t.Setenv("NETRC", "")
 	source := proxyauth.Netrc("")
-	require.Equal(t, none, ask(t, source, proxyURL), "there need not be one")
+	require.Equal(t, noneText, ask(t, source, proxyURL), "there need not be one")
 	require.NoError(t, os.WriteFile(filepath.Join(home, ".netrc"), []byte("default login home password x"), 0o600))
 	require.Equal(t, "home:x", ask(t, source, proxyURL))
 
@@ -78,5 +78,5 @@ func TestNetrcPath(t *testing.T) {
 
 	t.Setenv("NETRC", "")
 	t.Setenv("HOME", "")
-	require.Equal(t, none, ask(t, proxyauth.Netrc(""), proxyURL))
+	require.Equal(t, noneText, ask(t, proxyauth.Netrc(""), proxyURL))
 }

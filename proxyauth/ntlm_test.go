@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -602,4 +603,46 @@ func TestNTLMClosedConnectionsAreFreed(t *testing.T) {
 		}
 		return n
 	}, 0)
+}
+
+// A connection that ends between the legs is no reason to give up those that
+// are authenticated: what the proxy has let pass before goes on with another.
+func TestNTLMLegLost(t *testing.T) {
+	o := newOrigin(t)
+	type2 := base64.StdEncoding.EncodeToString([]byte("NTLMSSP\x00\x02\x00\x00\x00" +
+		"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x01\x02\x08\x00" + "01234567" + "\x00\x00\x00\x00\x00\x00\x00\x00"))
+	var begun, bare atomic.Int32
+	s := scriptedProxy(t, func(req *http.Request) string {
+		token, _ := strings.CutPrefix(req.Header.Get("Proxy-Authorization"), "NTLM ")
+		message, _ := base64.StdEncoding.DecodeString(token)
+		switch {
+		case len(message) > 8 && message[8] == 1 && begun.Add(1) == 2:
+			return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + type2 + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" + hangUp
+		case len(message) > 8 && message[8] == 1:
+			return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + type2 + "\r\nContent-Length: 0\r\n\r\n"
+		case begun.Load() == 0 && bare.Add(1) == 1:
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	})
+	tr := s.transport(t, o)
+	for range 2 { // in the first round the second request loses its leg
+		var held []*http.Response
+		for range 2 {
+			req, err := http.NewRequest("GET", o.HTTP.URL, nil)
+			require.NoError(t, err)
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			held = append(held, resp)
+		}
+		for _, resp := range held {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.EqualValues(t, 3, begun.Load(), "handshakes")
+	require.Equal(t, 4, s.conns, "connections: of the challenge, of two handshakes, and the lost one")
 }

@@ -76,7 +76,7 @@ func (p *pool) get(req *http.Request) (*pinned, error) {
 	}
 	c, err := p.take(req)
 	if err == nil && c == nil {
-		if c, err = p.dial(ctx); err != nil {
+		if c, err = p.dial(req); err != nil {
 			p.forget()
 		}
 	}
@@ -223,7 +223,9 @@ func (p *pool) closeIdle(retire bool) {
 }
 
 // dial opens a connection, on which nothing has been sent.
-func (p *pool) dial(ctx context.Context) (*pinned, error) {
+func (p *pool) dial(req *http.Request) (*pinned, error) {
+	ctx, stop := endWith(req.Context(), req)
+	defer stop()
 	c := &pinned{pool: p, wire: &wire{}}
 	// net/http writes absolute-form requests to whatever address, since the
 	// transport has a proxy.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"time"
 )
 
@@ -57,7 +56,7 @@ func (r *route) retrying() retrying {
 }
 
 // again waits, and reports whether to try once more after err. It does not once
-// ctx, or the request that waits for a dial, has ended.
+// ctx has ended.
 func (n *retrying) again(ctx context.Context, err error) bool {
 	if n.left <= 0 || ctx.Err() != nil || !transient(err) {
 		return false
@@ -76,7 +75,6 @@ func (n *retrying) again(ctx context.Context, err error) bool {
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
-	case <-requestDone(ctx):
 	}
 	return false
 }
@@ -127,25 +125,4 @@ func connectionLost(err error) bool {
 	}
 	var op *net.OpError
 	return errors.As(err, &op) && !op.Timeout()
-}
-
-// requestKey is the context key for the context of the request on whose behalf
-// net/http dials: it lets a dial outlive the request, and waiting for nobody
-// would be idle.
-type requestKey struct{}
-
-// forDialing returns req so that retries of its dial end with it.
-func (r *route) forDialing(req *http.Request) *http.Request {
-	if r.t.retry == nil {
-		return req
-	}
-	ctx := req.Context()
-	return req.WithContext(context.WithValue(ctx, requestKey{}, ctx))
-}
-
-func requestDone(ctx context.Context) <-chan struct{} {
-	if request, ok := ctx.Value(requestKey{}).(context.Context); ok {
-		return request.Done()
-	}
-	return nil
 }

@@ -163,14 +163,14 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 		return roundTripOrigin(r.direct, req, req)
 	}
 	r.checkIdentity(req.Context())
-	if req.URL.Scheme == "https" {
-		resp, err := roundTripOrigin(r.tunnel.Load(), r.forDialing(req), req)
-		if err != nil {
-			err = r.intercepted(hostPort(req.URL), err)
-		}
-		return resp, err
+	if req.URL.Scheme != "https" {
+		return r.roundTripForward(req)
 	}
-	return r.roundTripForward(req)
+	resp, err := roundTripOrigin(r.tunnel.Load(), r.forDialing(req), req)
+	if err != nil {
+		err = r.intercepted(hostPort(req.URL), err)
+	}
+	return resp, err
 }
 
 // roundTripOrigin sends req where the next hop is its origin, which must not

@@ -54,7 +54,7 @@ func TestSambaNTLM(t *testing.T) {
 			tr := w.transport(t, o, proxyauth.UserPassword(`LABNT\`+name, "not it"))
 			together(t, 50, func() error { return fetchRejected(tr, w.target(o)) })
 			require.NoError(t, fetchRejected(tr, w.target(o)))
-			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 1, "407 NTLM3": 1}, tally(w.log(t, o, 3)))
+			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 1, "407 NTLM3": 1}, statuses(w.log(t, o, 3)))
 		})
 
 		t.Run(w.String()+" users", func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestSquidNTLM(t *testing.T) {
 			o := newOrigin(t)
 			tr := w.transport(t, o, proxyauth.UserPassword("alice", "not it"))
 			require.NoError(t, fetchRejected(tr, w.target(o)))
-			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 1, "407 NTLM3": 1}, tally(w.log(t, o, 3)))
+			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 1, "407 NTLM3": 1}, statuses(w.log(t, o, 3)))
 		})
 	}
 }
@@ -105,7 +105,7 @@ func testNTLMLoad(t *testing.T, s *squid, source proxyauth.CredentialSource) {
 			tr.Base.MaxConnsPerHost = 50
 			concurrently(t, 50, 500, tr, w.target(o))
 			tr.CloseIdleConnections()
-			counts := tally(w.log(t, o, 3))
+			counts := statuses(w.log(t, o, 3))
 			t.Logf("%v", counts)
 			handshakes := counts["407 NTLM1"]
 			require.LessOrEqual(t, handshakes, 50)
@@ -128,7 +128,7 @@ func testNTLMLoad(t *testing.T, s *squid, source proxyauth.CredentialSource) {
 				require.NoError(t, postBig(tr, o, stream)) // cold
 				together(t, 20, func() error { return postBig(tr, o, stream) })
 				requireBig(t, o, 21)
-				t.Logf("%v", tally(w.log(t, o, 3)))
+				t.Logf("%v", statuses(w.log(t, o, 3)))
 			})
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,13 +24,18 @@ type scripted struct {
 
 	conns int
 	got   []*http.Request
+	on    []int // the numbers of their connections
+
+	flooded atomic.Int64 // bytes of endless answers
 }
 
 // hangUp as the end of an answer closes the connection after it; stall keeps it
-// open and reads no more.
+// open and reads no more. What follows on endless is repeated until the client
+// leaves.
 const (
-	hangUp = "\x00hang up"
-	stall  = "\x00stall"
+	hangUp  = "\x00hang up"
+	stall   = "\x00stall"
+	endless = "\x00endless"
 )
 
 // scriptedProxy starts one. It answers until the connection ends.
@@ -46,6 +53,7 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 			}
 			s.mu.Lock()
 			s.conns++
+			number := s.conns
 			s.mu.Unlock()
 			wg.Go(func() {
 				defer c.Close()
@@ -68,7 +76,7 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 						io.Copy(io.Discard, req.Body)
 					}
 					s.mu.Lock()
-					s.got = append(s.got, req)
+					s.got, s.on = append(s.got, req), append(s.on, number)
 					s.mu.Unlock()
 					text := answer(req)
 					end := ""
@@ -77,7 +85,15 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 							text, end = text[:len(text)-len(e)], e
 						}
 					}
+					text, again, flood := strings.Cut(text, endless)
 					io.WriteString(c, text)
+					for again = strings.Repeat(again, 1+4096/(1+len(again))); flood; {
+						n, err := io.WriteString(c, again)
+						s.flooded.Add(int64(n))
+						if err != nil {
+							return
+						}
+					}
 					switch end {
 					case hangUp:
 						return

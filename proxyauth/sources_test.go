@@ -34,7 +34,7 @@ func ask(t testing.TB, source proxyauth.CredentialSource, proxy string) string {
 	return c.Username + ":" + c.Password
 }
 
-const proxyURL, none = "http://proxy.example:3128", "proxyauth: no credentials for the proxy"
+const proxyURL, noneText = "http://proxy.example:3128", "proxyauth: no credentials for the proxy"
 
 func TestFirstOf(t *testing.T) {
 	user := func(name string) proxyauth.CredentialSource { return proxyauth.UserPassword(name, "x") }
@@ -48,12 +48,12 @@ func TestFirstOf(t *testing.T) {
 		sources []proxyauth.CredentialSource
 		want    string
 	}{
-		"nothing":          {nil, none},
+		"nothing":          {nil, noneText},
 		"nil":              {[]proxyauth.CredentialSource{nil, user("a"), nil}, "a:x"},
 		"the first":        {[]proxyauth.CredentialSource{user("a"), user("b")}, "a:x"},
 		"after none":       {[]proxyauth.CredentialSource{says(proxyauth.ErrNoCredentials), says(wrapped), user("a")}, "a:x"},
 		"after empty":      {[]proxyauth.CredentialSource{says(nil), proxyauth.UserPassword("", ""), user("a")}, "a:x"},
-		"all have none":    {[]proxyauth.CredentialSource{says(nil), says(wrapped)}, none},
+		"all have none":    {[]proxyauth.CredentialSource{says(nil), says(wrapped)}, noneText},
 		"an error ends it": {[]proxyauth.CredentialSource{says(nil), says(errVault), user("a")}, "vault is sealed"},
 		"in another":       {[]proxyauth.CredentialSource{proxyauth.FirstOf(), proxyauth.FirstOf(says(nil), user("a"))}, "a:x"},
 	} {
@@ -76,9 +76,9 @@ func TestPerProxy(t *testing.T) {
 	clear(sources) // it has a copy
 	for proxy, want := range map[string]string{
 		"http://proxy.example:3128": "host:1", "http://Proxy.Example": "host:1", "http://proxy.example:8080": "port:2",
-		"http://plain": "plain:3", "https://plain": "tls:4", "https://plain:80": "plain:3", "http://plain:81": none,
+		"http://plain": "plain:3", "https://plain": "tls:4", "https://plain:80": "plain:3", "http://plain:81": noneText,
 		"http://[2001:db8::1]:3128": "v6 port:5", "http://[2001:db8::1]": "v6:6", "http://[2001:DB8::2]:1": "brackets:7",
-		"http://nil": none, "http://www.proxy.example": none, "http://example": none,
+		"http://nil": noneText, "http://www.proxy.example": noneText, "http://example": noneText,
 	} {
 		require.Equal(t, want, ask(t, source, proxy), proxy)
 	}

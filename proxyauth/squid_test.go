@@ -93,7 +93,7 @@ func (w squidWay) log(t *testing.T, o *origin, n int) []squidEntry {
 		case passed && len(about) >= n:
 			return about
 		case time.Now().After(deadline):
-			require.FailNow(t, "squid's log is incomplete", "want at least %d lines about the origin, got %v", n, tally(about))
+			require.FailNow(t, "squid's log is incomplete", "want at least %d lines about the origin, got %v", n, statuses(about))
 		case len(about) >= n && !fenced:
 			// Lines come in order: with this one in the log, a line too many
 			// would be there too.
@@ -104,8 +104,8 @@ func (w squidWay) log(t *testing.T, o *origin, n int) []squidEntry {
 	}
 }
 
-// tally counts entries by status and scheme.
-func tally(entries []squidEntry) map[string]int {
+// statuses counts entries by status and scheme.
+func statuses(entries []squidEntry) map[string]int {
 	counts := make(map[string]int)
 	for _, e := range entries {
 		counts[strings.TrimSpace(fmt.Sprint(e.Status, " ", e.AuthScheme))]++
@@ -283,7 +283,7 @@ func TestSquidNonceMaxCount(t *testing.T) {
 			})
 			tr.CloseIdleConnections()
 
-			counts := tally(w.log(t, o, requests))
+			counts := statuses(w.log(t, o, requests))
 			require.Equal(t, requests, counts["200 Digest"])
 			require.Len(t, o.received(), requests)
 			require.Positive(t, counts["407 Digest"], "no nonce was refused")
@@ -404,11 +404,11 @@ func TestSquidPOST(t *testing.T) {
 							require.NoError(t, postBig(tr, o, stream))
 						}
 						requireBig(t, o, posts)
-						t.Logf("%d in a row: %v", posts, tally(w.log(t, o, posts+1)))
+						t.Logf("%d in a row: %v", posts, statuses(w.log(t, o, posts+1)))
 
 						together(t, posts, func() error { return postBig(tr, o, stream) })
 						requireBig(t, o, 2*posts)
-						counts := tally(w.log(t, o, 2*posts+1))
+						counts := statuses(w.log(t, o, 2*posts+1))
 						t.Logf("and %d at once: %v", posts, counts)
 						require.Equal(t, 2*posts, counts["200 "+scheme])
 						require.Equal(t, 1, counts["407"])
@@ -449,7 +449,7 @@ func TestSquidBurst(t *testing.T) {
 					if w.method == "CONNECT" {
 						passed = conns // tunnels, for all of them
 					}
-					counts := tally(w.log(t, o, 1+passed))
+					counts := statuses(w.log(t, o, 1+passed))
 					t.Logf("%v", counts)
 					require.Equal(t, passed, counts["200 Digest"])
 					if extra != "" {
@@ -459,7 +459,7 @@ func TestSquidBurst(t *testing.T) {
 					all := counts["407"] + counts["407 Digest"]
 					together(t, burst, func() error { return fetchOK(tr, w.target(o)) })
 					tr.CloseIdleConnections()
-					counts = tally(w.log(t, o, 2*passed+all))
+					counts = statuses(w.log(t, o, 2*passed+all))
 					t.Logf("second burst, both together: %v", counts)
 					require.Equal(t, 2*passed, counts["200 Digest"])
 					require.LessOrEqual(t, counts["407"]+counts["407 Digest"], all+conns)

@@ -38,6 +38,8 @@ const connectTimeout = time.Minute
 // dialTunnel returns a connection to addr through the proxy; a raw one is not
 // metered.
 func (r *route) dialTunnel(ctx context.Context, addr string, raw bool) (net.Conn, error) {
+	ctx, stop := endWithRequest(ctx)
+	defer stop()
 	retrying := r.retrying()
 	for {
 		conn, err := r.connectByName(ctx, addr, raw)
