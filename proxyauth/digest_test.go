@@ -295,3 +295,50 @@ func TestDigestReplay(t *testing.T) {
 		})
 	}
 }
+
+// A strict proxy, all of whose nonces are in use when the password changes there:
+// the request that has got a nonce for itself is the one attempt with the old
+// password.
+func TestDigestPasswordChangedAtStrictProxy(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", ExactNC: true}}, Users: alice})
+	tr := newTransport(t, p, o)
+	source := &rotating{}
+	source.password.Store("open sesame")
+	tr.Credentials = source
+	concurrently(t, 50, 500, tr, o.HTTP.URL) // shows that it is strict
+
+	const slow = 100
+	hold, held := make(chan struct{}), make(chan struct{}, slow)
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release)
+	o.mu.Lock()
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			held <- struct{}{}
+			<-hold
+		}
+		io.WriteString(w, "origin")
+	}
+	o.mu.Unlock()
+	ended := make(chan error, slow)
+	for range slow {
+		go func() { _, _, err := fetch(tr, o.HTTP.URL+"/slow"); ended <- err }()
+	}
+	for range slow {
+		<-held
+	}
+	p.SetUser("alice", "open wheat")
+	for range 3 {
+		_, _, err := fetch(tr, o.HTTP.URL)
+		assert.ErrorIs(t, err, proxyauth.ErrRejected)
+	}
+	assert.Equal(t, 1, p.Refused("alice"))
+	source.password.Store("open wheat")
+	requireOK(t, tr, o.HTTP.URL)
+	release()
+	for range slow {
+		assert.NoError(t, <-ended)
+	}
+	requireOK(t, tr, o.HTTP.URL)
+}

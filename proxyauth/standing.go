@@ -223,7 +223,11 @@ func (r *route) reject(st *standing, realm string) {
 	r.rejections = append(kept, rejection{st.scheme, realm, st.cred, now})
 	r.t.counters.rejections.Add(1)
 	r.mu.Unlock()
-	r.leave(st)
+	// The route's standing may be another one of these credentials, if st has a
+	// nonce to itself.
+	if now := r.standing.Load(); now != nil && now.scheme == st.scheme && now.cred == st.cred {
+		r.leave(now)
+	}
 	st.retire()
 }
 
