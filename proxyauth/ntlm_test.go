@@ -573,3 +573,27 @@ func TestNTLMRefusedWithoutOffer(t *testing.T) {
 		})
 	}
 }
+
+// A page between the legs that comes slowly, as after a lost packet, is waited
+// for: the handshake can go on nowhere else.
+func TestNTLMSlowPage(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := scriptedProxy(t, func(req *http.Request) string {
+				token := req.Header.Get("Proxy-Authorization")
+				switch {
+				case token == "":
+					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
+				case strings.HasPrefix(token, "NTLM TlRMTVNTUAAB"): // type 1
+					return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 10\r\n\r\n01234" + pause + "56789"
+				}
+				return "HTTP/1.1 403 But no\r\nContent-Length: 0\r\n\r\n" // it is the handshake that counts
+			})
+			fetch(s.transport(t, o), url)
+			last := s.requests()[len(s.requests())-1]
+			require.True(t, strings.HasPrefix(last.Header.Get("Proxy-Authorization"), "NTLM TlRMTVNTUAAD"), "a type 3 ends it")
+		})
+	}
+}
