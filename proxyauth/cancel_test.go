@@ -239,11 +239,13 @@ func TestCancel(t *testing.T) {
 				var n atomic.Int32
 				reached := make(chan struct{})
 				s := scriptedProxy(t, func(*http.Request) string {
-					if int(n.Add(1)) == stallAt {
+					switch i := int(n.Add(1)); {
+					case i < stallAt:
+						return answers[i-1]
+					case i == stallAt:
 						close(reached)
-						return stall
-					}
-					return answers[n.Load()-1]
+					} // and the other may take its turn before it sees the end
+					return stall
 				})
 				tr := s.transport(t, o)
 				ctx, cancel := context.WithCancel(t.Context())
