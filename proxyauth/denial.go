@@ -30,7 +30,8 @@ type denial struct {
 const (
 	maxPage  = 4 << 10                // of the proxy's page for the error
 	maxDrain = 64 << 10               // of the page, to keep the connection
-	drainFor = 500 * time.Millisecond // a page that trickles is not waited for
+	drainFor = 500 * time.Millisecond // a page that trickles is not waited for,
+	keepFor  = 10 * time.Second       // except where the next leg can go on no other connection
 )
 
 // read takes in the header of a 407 or of another last answer.
@@ -52,12 +53,14 @@ func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 
 // drain reads the body to its end, so that net/http keeps the connection, if it
 // is short and comes soon; ctx ends it, too.
-func (d *denial) drain(ctx context.Context) {
+func (d *denial) drain(ctx context.Context) { d.drainWithin(ctx, drainFor) }
+
+func (d *denial) drainWithin(ctx context.Context, limit time.Duration) {
 	if d.ended {
 		return
 	}
 	d.ended = true
-	ctx, cancel := context.WithTimeout(ctx, drainFor)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	resp, hangUp := d.resp, d.hangUp // and not d, which would then be on the heap for every request
 	stop := context.AfterFunc(ctx, func() { hangUp(resp) })

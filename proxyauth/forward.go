@@ -294,7 +294,7 @@ func (f *forwarding) repeatable(nothingWritten bool) bool {
 
 func (f *forwarding) keep(resp *http.Response) bool {
 	d := denial{resp: resp, hangUp: f.hangUp}
-	d.drain(f.req.Context())
+	d.drainWithin(f.req.Context(), keepFor)
 	return f.conn.cc.Err() == nil && f.conn.cc.Available() > 0
 }
 

@@ -609,17 +609,15 @@ func TestNTLMClosedConnectionsAreFreed(t *testing.T) {
 // are authenticated: what the proxy has let pass before goes on with another.
 func TestNTLMLegLost(t *testing.T) {
 	o := newOrigin(t)
-	type2 := base64.StdEncoding.EncodeToString([]byte("NTLMSSP\x00\x02\x00\x00\x00" +
-		"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x01\x02\x08\x00" + "01234567" + "\x00\x00\x00\x00\x00\x00\x00\x00"))
 	var begun, bare atomic.Int32
 	s := scriptedProxy(t, func(req *http.Request) string {
 		token, _ := strings.CutPrefix(req.Header.Get("Proxy-Authorization"), "NTLM ")
 		message, _ := base64.StdEncoding.DecodeString(token)
 		switch {
 		case len(message) > 8 && message[8] == 1 && begun.Add(1) == 2:
-			return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + type2 + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" + hangUp
+			return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" + hangUp
 		case len(message) > 8 && message[8] == 1:
-			return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + type2 + "\r\nContent-Length: 0\r\n\r\n"
+			return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
 		case begun.Load() == 0 && bare.Add(1) == 1:
 			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
 		}
@@ -645,4 +643,28 @@ func TestNTLMLegLost(t *testing.T) {
 	defer s.mu.Unlock()
 	require.EqualValues(t, 3, begun.Load(), "handshakes")
 	require.Equal(t, 4, s.conns, "connections: of the challenge, of two handshakes, and the lost one")
+}
+
+// A page between the legs that comes slowly, as after a lost packet, is waited
+// for: the handshake can go on nowhere else.
+func TestNTLMSlowPage(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := scriptedProxy(t, func(req *http.Request) string {
+				token := req.Header.Get("Proxy-Authorization")
+				switch {
+				case token == "":
+					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"
+				case strings.HasPrefix(token, "NTLM TlRMTVNTUAAB"): // type 1
+					return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 10\r\n\r\n01234" + pause + "56789"
+				}
+				return "HTTP/1.1 403 But no\r\nContent-Length: 0\r\n\r\n" // it is the handshake that counts
+			})
+			fetch(s.transport(t, o), url)
+			last := s.requests()[len(s.requests())-1]
+			require.True(t, strings.HasPrefix(last.Header.Get("Proxy-Authorization"), "NTLM TlRMTVNTUAAD"), "a type 3 ends it")
+		})
+	}
 }

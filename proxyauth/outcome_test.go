@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
@@ -105,4 +106,26 @@ func (p *trip) wasRefused() bool {
 	return slices.ContainsFunc(p.proxy.Transcript(), func(leg proxytest.Leg) bool {
 		return leg.Header.Get("Proxy-Authorization") != "" && leg.Status/100 == 4
 	})
+}
+
+// faultCounts are about the runs of the matrix.
+type faultCounts struct {
+	mu                           sync.Mutex
+	positions, unreached         int
+	journeys, legs               int
+	hangs, panics, leaks, broken int
+	outcomes                     map[string]int
+}
+
+func (y *faultCounts) note(outcome string) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.positions++
+	y.outcomes[outcome]++
+}
+
+func (y *faultCounts) count(n *int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	*n++
 }

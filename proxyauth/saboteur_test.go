@@ -42,7 +42,7 @@ var (
 )
 
 // trickled is how many bytes come one by one before the rest comes as it is.
-const trickled = 256
+const trickled = 64
 
 // A mark is how many bytes have passed each way.
 type mark struct{ up, down int }
@@ -112,6 +112,13 @@ func (s *saboteur) hitEnded() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.victim
+}
+
+// struckYet reports whether the fault has happened, or there was none.
+func (s *saboteur) struckYet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hit
 }
 
 // measured returns what has passed since the saboteur was armed.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,6 +37,7 @@ const (
 	hangUp  = "\x00hang up"
 	stall   = "\x00stall"
 	endless = "\x00endless"
+	pause   = "\x00pause"
 )
 
 // scriptedProxy starts one. It answers until the connection ends.
@@ -84,6 +86,11 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 						if len(text) >= len(e) && text[len(text)-len(e):] == e {
 							text, end = text[:len(text)-len(e)], e
 						}
+					}
+					if begin, rest, ok := strings.Cut(text, pause); ok {
+						io.WriteString(c, begin)
+						time.Sleep(700 * time.Millisecond) // longer than a page is usually waited for
+						text = rest
 					}
 					text, again, flood := strings.Cut(text, endless)
 					io.WriteString(c, text)

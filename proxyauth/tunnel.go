@@ -213,7 +213,7 @@ func (c *connecting) keep(resp *http.Response) bool {
 		return false
 	}
 	conn := c.conn
-	ctx, cancel := context.WithTimeout(c.req.Context(), drainFor)
+	ctx, cancel := context.WithTimeout(c.req.Context(), keepFor)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
