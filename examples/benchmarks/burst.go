@@ -89,13 +89,12 @@ func burst(w *world, s scale) ([]*table, error) {
 			compared := func(theirs, ours int, slack float64) string {
 				return t.lead(strconv.Itoa(theirs), c.row(), c.name, float64(theirs), float64(ours), slack)
 			}
-			ratio := medianRatio(times[i], times[c.reference()])
 			t.add(c.row(), c.name,
 				compared(a.counts.Challenges, mine.counts.Challenges, 0.02),
 				compared(a.counts.Requests, mine.counts.Requests, 0.02),
 				compared(a.counts.Connections, mine.counts.Connections, 0.2),
 				compared(a.failures, mine.failures, 0),
-				t.lead(fmt.Sprintf("%.2f", ratio), c.row()+", time", c.name, ratio, 1, 0.1))
+				t.faster(ratioOf(times[i], times[c.reference()]), c.row(), c.name))
 		}
 	}
 	return []*table{t}, nil
@@ -129,16 +128,17 @@ func (c cell) rush(w *world, n int) (rush, error) {
 	return rush{p.Counts(), int(failures.Load()), time.Since(start)}, nil
 }
 
-// medianRatio returns the median of the ratios of rounds.
-func medianRatio(theirs, ours []time.Duration) float64 {
+// A ratio is what the rounds of a measurement say about a contender and ours.
+type ratio struct{ median, upper float64 }
+
+func (r ratio) String() string { return fmt.Sprintf("%.2f", r.median) }
+
+// ratioOf returns the median and the upper quartile of the rounds' ratios.
+func ratioOf(theirs, ours []time.Duration) ratio {
 	ratios := make([]float64, len(theirs))
 	for i := range theirs {
 		ratios[i] = float64(theirs[i]) / float64(ours[i])
 	}
-	return median(ratios)
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	return v[len(v)/2]
+	slices.Sort(ratios)
+	return ratio{ratios[len(ratios)/2], ratios[(len(ratios)*3)/4]}
 }

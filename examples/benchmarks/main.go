@@ -65,7 +65,7 @@ func main() {
 
 // run runs everything and returns RESULTS.md.
 func run(s scale, progress io.Writer) (string, error) {
-	start := time.Now()
+	start, load := time.Now(), load()
 	w, err := newWorld()
 	if err != nil {
 		return "", err
@@ -85,7 +85,7 @@ func run(s scale, progress io.Writer) (string, error) {
 		tables = append(tables, got...)
 	}
 	var b strings.Builder
-	preamble(&b, s, start)
+	preamble(&b, s, start, load)
 	for _, t := range tables {
 		t.markdown(&b)
 	}
@@ -93,10 +93,10 @@ func run(s scale, progress io.Writer) (string, error) {
 	return b.String(), nil
 }
 
-func preamble(b *strings.Builder, s scale, start time.Time) {
+func preamble(b *strings.Builder, s scale, start time.Time, load string) {
 	fmt.Fprintf(b, "# Benchmarks\n\nMade by `go run . -write` in examples/benchmarks on %s, in %s.\n\n",
 		start.UTC().Format(time.DateOnly), time.Since(start).Round(time.Second))
-	fmt.Fprintf(b, "%s, %s/%s, %d cores%s. ", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor())
+	fmt.Fprintf(b, "%s, %s/%s, %d cores%s%s. ", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), load)
 	versions := []string{"go-proxyauth of this checkout"}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
@@ -112,8 +112,8 @@ func preamble(b *strings.Builder, s scale, start time.Time) {
 	fmt.Fprintf(b, `How to read it:
 
 - Counts are what arrived at the proxy, and exact. Times are ratios, contender / ours: 1.00 is as ours, 2.00 takes
-  twice as long. They are the medians of %d rounds in which all contenders took turns.
-- In bold: ahead of us. The last section lists these, and why.
+  twice as long. They are the medians of up to %d rounds in which all contenders took turns.
+- In bold: ahead of us; with times, by a twentieth in three rounds of four. The last section lists these, and why.
 - What a contender cannot do was found by trying it in this run: "407" means that it hands the proxy's 407 to the
   caller, "error" that the request fails.
 `, s.rounds)
@@ -126,6 +126,15 @@ func processor() string {
 		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
 			return " of " + strings.TrimSpace(value)
 		}
+	}
+	return ""
+}
+
+// load returns how busy the machine is, where the system tells it.
+func load() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(text)); len(fields) > 0 {
+		return ", load " + fields[0] + " before the run"
 	}
 	return ""
 }

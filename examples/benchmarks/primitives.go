@@ -75,9 +75,8 @@ func primitives(w *world, s scale) ([]*table, error) {
 			if i == 0 {
 				mine = allocs
 			}
-			ratio := medianRatio(times[i], times[0])
 			t.add(row, names[i],
-				t.lead(fmt.Sprintf("%.2f", ratio), row+", time", names[i], ratio, 1, 0.05),
+				t.faster(ratioOf(times[i], times[0]), row, names[i]),
 				fmt.Sprint(medianTime(times[i]).Nanoseconds()/int64(n)),
 				t.lead(fmt.Sprintf("%.0f", allocs), row+", allocations", names[i], allocs, mine, 0.02))
 		}

@@ -26,6 +26,11 @@ func (t *table) lead(cell, row, name string, theirs, ours, slack float64) string
 	return "**" + cell + "**"
 }
 
+// faster is lead for times: ahead is who was faster in three rounds of four.
+func (t *table) faster(r ratio, row, name string) string {
+	return t.lead(r.String(), row+", time", name, r.upper, 1, 0.05)
+}
+
 func (t *table) markdown(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n", t.title, t.intro)
 	line := func(cells []string) { fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | ")) }

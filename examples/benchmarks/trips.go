@@ -63,7 +63,7 @@ func mustFetch(rt http.RoundTripper, url string) error {
 }
 
 func failure(err error) string {
-	if strings.Contains(err.Error(), "407") || strings.Contains(err.Error(), http.StatusText(407)) {
+	if strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) {
 		return "407"
 	}
 	return "error"

@@ -149,13 +149,13 @@ func warm(w *world, s scale) ([]*table, error) {
 			allocs[i] /= float64(s.requests)
 		}
 		for i, c := range row {
-			ratio := medianRatio(times[i], times[1])
-			timeCell, allocCell := fmt.Sprintf("%.2f", ratio), fmt.Sprintf("%.0f", allocs[i])
+			r, allocCell := ratioOf(times[i], times[1]), fmt.Sprintf("%.0f", allocs[i])
+			timeCell := r.String()
 			if i > 0 {
-				timeCell = t.lead(timeCell, row[1].row()+", time", c.name, ratio, 1, 0.05)
-				allocCell = t.lead(allocCell, row[1].row()+", allocations", c.name, allocs[i], allocs[1], 0.02)
+				timeCell = t.faster(r, row[1].row(), c.name)
+				allocCell = t.lead(allocCell, row[1].row()+", allocations", c.name, allocs[i], allocs[1], 0.03)
 			}
-			t.add(row[1].row(), c.name, timeCell, fmt.Sprintf("%.2f", medianRatio(times[i], times[0])),
+			t.add(row[1].row(), c.name, timeCell, ratioOf(times[i], times[0]).String(),
 				allocCell, fmt.Sprintf("%+.0f", allocs[i]-allocs[0]))
 		}
 	}
@@ -220,12 +220,12 @@ func throughput(w *world, s scale) ([]*table, error) {
 				return nil, err
 			}
 			for i := range runs {
-				ratio := medianRatio(times[i], times[1])
-				cell := fmt.Sprintf("%.2f", ratio)
+				r := ratioOf(times[i], times[1])
+				cell := r.String()
 				if i > 0 {
-					cell = t.lead(cell, name, names[i], ratio, 1, 0.1)
+					cell = t.faster(r, name, names[i])
 				}
-				t.add(name, names[i], cell, fmt.Sprintf("%.2f", medianRatio(times[i], times[0])),
+				t.add(name, names[i], cell, ratioOf(times[i], times[0]).String(),
 					fmt.Sprintf("%.0f", float64(s.tunnel)/medianTime(times[i]).Seconds()))
 			}
 		}
