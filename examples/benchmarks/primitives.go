@@ -26,9 +26,9 @@ func primitives(w *world, s scale) ([]*table, error) {
 	t := &table{
 		title: "Primitives",
 		intro: "What a header costs. A next value is for a challenge that has been read before, a first value includes reading it.\n" +
-			"NTLM is type 1 and type 3. With a timestamp in the type 2 ours adds the MIC, target name and channel binding,\n" +
-			"which the others do not have. The Kerberos token is made from a ticket in a cache; ours asks for mutual\n" +
-			"authentication and carries a channel binding, gokrb5's does neither.",
+			"NTLM is type 1 and type 3; ours names the target and binds the channel, and adds the MIC where the type 2 has a\n" +
+			"timestamp, which the others do not. The Kerberos token is made from a ticket in a cache; ours asks for mutual\n" +
+			"authentication and binds the channel, gokrb5's does neither.",
 		head: []string{"", "contender", "time", "ns", "allocations"},
 	}
 	all, err := listPrimitives(w)
