@@ -89,10 +89,10 @@ func TestSoak(t *testing.T) {
 	}
 	took := time.Since(start)
 
-	var sum tally
+	var sum endings
 	for name, l := range lanes {
-		t.Logf("%-22s %v", name, &l.tally)
-		sum.add(&l.tally)
+		t.Logf("%-22s %v", name, &l.endings)
+		sum.add(&l.endings)
 	}
 	t.Logf("%d requests in %v: %v; heap %d to %d KiB, goroutines %d to %d, descriptors %d to %d",
 		sum.requests.Load(), took.Round(time.Millisecond), &sum,
@@ -131,13 +131,13 @@ func descriptors() int {
 	return len(open)
 }
 
-// A tally counts requests by how they ended.
-type tally struct {
+// Endings count requests by how they ended.
+type endings struct {
 	requests, good, rejected, broken, other atomic.Int64
 	disturbances                            atomic.Int64
 }
 
-func (a *tally) add(b *tally) {
+func (a *endings) add(b *endings) {
 	a.requests.Add(b.requests.Load())
 	a.good.Add(b.good.Load())
 	a.rejected.Add(b.rejected.Load())
@@ -146,7 +146,7 @@ func (a *tally) add(b *tally) {
 	a.disturbances.Add(b.disturbances.Load())
 }
 
-func (a *tally) String() string {
+func (a *endings) String() string {
 	return fmt.Sprintf("%d answered, %d rejected, %d connections broken, %d otherwise, %d disturbances",
 		a.good.Load(), a.rejected.Load(), a.broken.Load(), a.other.Load(), a.disturbances.Load())
 }
@@ -198,7 +198,7 @@ type lane struct {
 	relayed  atomic.Int32                    // connections
 	cache    string                          // the ticket cache
 	password string
-	tally    tally
+	endings  endings
 
 	mu      sync.Mutex
 	history []disturbance
@@ -317,7 +317,7 @@ func (l *lane) phase(t testing.TB, workers, n, every int) {
 		working.Go(func() {
 			for i := range n {
 				l.request(t, w, i)
-				if l.tally.requests.Add(1)%int64(every) == 0 {
+				if l.endings.requests.Add(1)%int64(every) == 0 {
 					select {
 					case turn <- struct{}{}:
 					default: // the last one is still under way
@@ -382,16 +382,16 @@ func (l *lane) request(t testing.TB, w, i int) {
 		if want := fmt.Sprintf("%s %s %d", req.Method, path, size); text != want {
 			t.Errorf("%s: %q for %q", l.name, text, want)
 		}
-		l.tally.good.Add(1)
+		l.endings.good.Add(1)
 	case errors.Is(err, context.DeadlineExceeded):
 		t.Errorf("%s: %s %s: no end: %v", l.name, req.Method, req.URL, err)
 	case errors.Is(err, proxyauth.ErrRejected) && l.met(since, proxyFirst, sourceFirst, wrongSource):
-		l.tally.rejected.Add(1)
+		l.endings.rejected.Add(1)
 	case !isAuth && l.met(connSince, restart, drop):
-		l.tally.broken.Add(1)
+		l.endings.broken.Add(1)
 	case errors.Is(err, proxyauth.ErrBodyConsumed) && stream && l.met(since, proxyFirst, sourceFirst, wrongSource),
 		isAuth && l.in.kerberos && l.met(since, restart): // the ticket is for the other one
-		l.tally.other.Add(1)
+		l.endings.other.Add(1)
 	default:
 		t.Errorf("%s: %s %s: wrong error %T %v (history %v from %d)", l.name, req.Method, req.URL, err, err, l.history, since)
 	}
@@ -406,7 +406,7 @@ func (l *lane) disturb(t testing.TB) {
 	}
 	l.history, l.active = append(l.history, what), true
 	l.mu.Unlock()
-	l.tally.disturbances.Add(1)
+	l.endings.disturbances.Add(1)
 
 	p := l.proxy.Load()
 	next := map[string]string{"open sesame": "open wheat", "open wheat": "open sesame"}[l.password]
