@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -359,8 +360,8 @@ func (l *lane) request(t testing.TB, w, i int) {
 	defer cancel()
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		c := info.Conn
-		for below, ok := c.(interface{ NetConn() net.Conn }); ok; below, ok = c.(interface{ NetConn() net.Conn }) {
-			c = below.NetConn()
+		if secure, ok := c.(*tls.Conn); ok {
+			c = secure.NetConn()
 		}
 		connSince = min(connSince, c.(*laneConn).since)
 	}}))

@@ -79,6 +79,9 @@ func (r *route) enter(req *http.Request, showing bool) (*standing, *lead, error)
 			r.standing.CompareAndSwap(st, nil)
 			continue
 		}
+		if ctx := req.Context(); ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx) // it must not lead
+		}
 		r.mu.Lock()
 		if r.standing.Load() != st {
 			r.mu.Unlock()
