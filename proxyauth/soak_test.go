@@ -2,7 +2,6 @@ package proxyauth_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -360,8 +359,8 @@ func (l *lane) request(t testing.TB, w, i int) {
 	defer cancel()
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		c := info.Conn
-		if secure, ok := c.(*tls.Conn); ok {
-			c = secure.NetConn()
+		for below, ok := c.(interface{ NetConn() net.Conn }); ok; below, ok = c.(interface{ NetConn() net.Conn }) {
+			c = below.NetConn()
 		}
 		connSince = min(connSince, c.(*laneConn).since)
 	}}))
