@@ -122,14 +122,16 @@ func (d *diagnosis) environment() {
 // route finds out which proxy the target is reached by.
 func (d *diagnosis) route() bool {
 	var err error
-	if d.r, err = d.core.routeFor(d.req); err != nil {
-		return d.fail("proxy", err, "", correctURL)
-	}
+	d.r, err = d.core.routeFor(d.req)
 	inEnvironment := environmentProxy(d.req.URL)
-	isIt := inEnvironment != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
-	if name, valid := environmentVariable(d.req.URL); isIt && !valid { // and what it gave may be of the password
+	isIt := inEnvironment != nil && d.r != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
+	if name, valid := environmentVariable(d.req.URL); (isIt || err == errProxyURL) && name != "" && !valid { // and what it gave may be of the password
 		d.report.Proxy = "a proxy"
 		return d.fail("proxy", errProxyURL, "the value of "+name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
+	}
+	if err != nil {
+		d.report.Proxy = "a proxy"
+		return d.fail("proxy", err, "", correctURL)
 	}
 	d.report.Proxy = d.r.name
 	if d.r.name == "" {
