@@ -2,6 +2,7 @@ package negotiate
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,11 +19,9 @@ import (
 
 // loadConfig reads krb5.conf. Without one, KDCs are looked up in the DNS.
 func loadConfig(path string) (*config.Config, error) {
+	path = cmp.Or(path, os.Getenv("KRB5_CONFIG"))
 	named := path != ""
-	if path == "" {
-		path, named = os.LookupEnv("KRB5_CONFIG")
-	}
-	if path == "" {
+	if !named {
 		path = "/etc/krb5.conf"
 	}
 	path, _, _ = strings.Cut(path, ":") // KRB5_CONFIG may be a list
