@@ -120,41 +120,6 @@ func TestRefusedOtherwise(t *testing.T) {
 	}
 }
 
-// A tunnel is the raw connection, with nothing lost that came early.
-func TestDialContext(t *testing.T) {
-	echo, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer echo.Close()
-	go accept(echo, func(c net.Conn) { defer c.Close(); io.Copy(c, c) })
-	o := newOrigin(t)
-	for name, early := range map[string]string{"raw": "", "early bytes": "220 mail.example\r\n"} {
-		for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
-			p := start(proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{EarlyBytes: []byte(early)}})
-			t.Cleanup(p.Close)
-			t.Run(p.URL.Scheme+"/"+name, func(t *testing.T) {
-				tr := newTransport(t, p, o)
-				c, err := tr.DialContext(context.Background(), "tcp", echo.Addr().String())
-				require.NoError(t, err)
-				defer c.Close()
-				if early == "" {
-					switch c.(type) {
-					case *net.TCPConn, *tls.Conn:
-					default:
-						t.Errorf("%T between the caller and the socket", c)
-					}
-				}
-				require.NoError(t, c.SetDeadline(time.Now().Add(5*time.Second)))
-				_, err = io.WriteString(c, "hello")
-				require.NoError(t, err)
-				require.NoError(t, c.(interface{ CloseWrite() error }).CloseWrite())
-				got, err := io.ReadAll(c)
-				require.NoError(t, err)
-				require.Equal(t, early+"hello", string(got))
-			})
-		}
-	}
-}
-
 func TestDialContextErrors(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
