@@ -102,7 +102,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, base *htt
 	if err != nil {
 		fmt.Fprintln(stderr, "doctor:", err)
 	}
-	if err != nil || !report.OK() {
+	if err != nil || report.OK() == *demo { // what the demo shows is broken
 		return 1
 	}
 	return 0

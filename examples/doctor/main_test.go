@@ -342,7 +342,7 @@ func TestUsage(t *testing.T) {
 func TestDemo(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	var stdout, stderr bytes.Buffer
-	require.Equal(t, 1, run(t.Context(), []string{"-demo"}, &stdout, &stderr, nil))
+	require.Equal(t, 0, run(t.Context(), []string{"-demo"}, &stdout, &stderr, nil))
 	require.Contains(t, stdout.String(), "rejected the credentials")
 	require.Contains(t, stdout.String(), "-> check user name and password in the proxy URL")
 	require.Empty(t, stderr.String())
