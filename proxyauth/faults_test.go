@@ -398,9 +398,10 @@ func (p *trip) warmUp(ctx context.Context, f fault) {
 }
 
 // positions returns the faults of the matrix for a journey, or some of them. Only
-// some in any case: every other byte of what the client sends; of resets and insertions, which go the ways of cuts and
-// corruptions; of the bytes in a tunnel that is open, which are no leg of ours;
-// and of the bytes of TLS to https:// proxies, which are all alike.
+// some in any case: every other byte of what the client sends; every fourth of
+// resets and insertions, which go the ways of cuts and corruptions; few of the
+// bytes in a tunnel that is open, which are no leg of ours, and of the bytes of
+// TLS to https:// proxies, which are all alike.
 func positions(j journey, legs, total mark, whole bool, index int) []fault {
 	var all []fault
 	add := func(kind faultKind, up bool, from, to, step int) {

@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -89,8 +90,19 @@ func (p *trip) judge(f fault, out outcome) (complaints []string) {
 			complain("an error of this package: %v", err)
 		}
 	}
-	if err := out.err; err != nil && strings.Contains(err.Error(), "open sesame") {
-		complain("a secret in: %v", err)
+	if err := out.err; err != nil {
+		shown, _ := json.Marshal(err)
+		text := fmt.Sprintf("%v %+v %#v %s", err, err, err, shown)
+		for what, secret := range secretShapes() {
+			if strings.Contains(text, secret) {
+				complain("%s in: %v", what, err)
+			}
+		}
+		for _, field := range authorizations(p.proxy) {
+			if _, token, _ := strings.Cut(field, " "); len(token) >= 8 && strings.Contains(text, token) {
+				complain("what was sent in: %v", err)
+			}
+		}
 	}
 	if n := p.proxy.Attempts("alice"); n > 4 {
 		complain("%d attempts at the account", n)
