@@ -65,7 +65,7 @@ func TestTrace(t *testing.T) {
 			t.Cleanup(p.Close)
 			for way, url := range o.ways() {
 				t.Run(name+"/"+p.URL.Scheme+"/"+way, func(t *testing.T) {
-					bare := newTransport(t, open, o).Base.Clone() // not the one that the watch prints
+					bare := newTransport(t, open, o).Base
 					t.Cleanup(bare.CloseIdleConnections)
 					ours := newTransport(t, p, o)
 					requireOK(t, bare, url)

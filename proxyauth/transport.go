@@ -3,6 +3,8 @@ package proxyauth
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -90,6 +92,10 @@ type Transport struct {
 	once sync.Once
 	core atomic.Pointer[core] // which fmt does not follow, as it does any other with %s
 }
+
+// Format prints the same for every verb: a Transport holds passwords, and what is
+// in use.
+func (t *Transport) Format(f fmt.State, _ rune) { io.WriteString(f, "proxyauth.Transport") }
 
 // startTransport is what http.DefaultTransport was before a program could put
 // a Transport of this package there.
