@@ -388,6 +388,9 @@ func TestSquidPOST(t *testing.T) {
 						require.NoError(t, postBig(w.transport(t, o, source), o, stream))
 						requireBig(t, o, 1)
 						want := []squidEntry{w.entry(o, 407, "", ""), w.entry(o, 200, "alice", scheme)}
+						if stream {
+							want[0].Method = "OPTIONS" // asks first, without the body
+						}
 						require.Equal(t, want, w.log(t, o, len(want)))
 						require.Empty(t, o.proxyFields())
 					})
@@ -411,8 +414,14 @@ func TestSquidPOST(t *testing.T) {
 						counts := statuses(w.log(t, o, 2*posts+1))
 						t.Logf("and %d at once: %v", posts, counts)
 						require.Equal(t, 2*posts, counts["200 "+scheme])
-						require.Equal(t, 1, counts["407"])
-						require.Equal(t, scheme == "Digest", counts["407 "+scheme] > 0)
+						if scheme == "Basic" {
+							require.Equal(t, map[string]int{"407": 1, "200 Basic": 2 * posts}, counts)
+							return
+						}
+						// One for each at the most: refused for its count, or asking
+						// for a nonce to itself once others were.
+						require.NotZero(t, counts["407 Digest"])
+						require.LessOrEqual(t, counts["407"]+counts["407 Digest"], 1+posts)
 					})
 				}
 			}
