@@ -20,7 +20,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -60,79 +59,16 @@ func (c kdcCounts) since(before kdcCounts) kdcCounts {
 func startKDC(t testing.TB, users map[string]string, env ...string) *kdc {
 	t.Helper()
 	requireKerberos(t, "krb5kdc", "kdb5_util", "kadmin.local", "kinit", "kvno")
-
-	// Not t.TempDir: its parent is closed to the user that squid becomes.
-	dir, err := os.MkdirTemp("", "kdc")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-
-	var lines strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(users)) {
-		fmt.Fprintf(&lines, "%s:%s\n", name, users[name])
+	port, _ := freePorts(t)
+	s := startServer(t, "kdc", "kdc.log", users, env, strconv.Itoa(port))
+	s.wait(t, 20*time.Second, func() bool { return accepts(port) })
+	return &kdc{
+		dir: s.dir, port: port, realm: "MIT.EXAMPLE", users: users,
+		krb5Conf: filepath.Join(s.dir, "krb5.conf"),
+		keytab:   filepath.Join(s.dir, "client.keytab"),
+		counts:   func() kdcCounts { return countKDCLog(t, filepath.Join(s.dir, "kdc.log")) },
+		stop:     func() { s.stop(t) },
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "users"), []byte(lines.String()), 0o600))
-
-	k := &kdc{
-		dir: dir, realm: "MIT.EXAMPLE", users: users,
-		krb5Conf: filepath.Join(dir, "krb5.conf"),
-		keytab:   filepath.Join(dir, "client.keytab"),
-	}
-	k.port, _ = freePorts(t)
-	k.counts = func() kdcCounts { return countKDCLog(t, filepath.Join(dir, "kdc.log")) }
-
-	cmd := exec.Command("../testdata/kdc/run", dir, strconv.Itoa(k.port))
-	cmd.Env = append(os.Environ(), env...)
-	stderr, err := os.Create(filepath.Join(dir, "stderr"))
-	require.NoError(t, err)
-	defer stderr.Close()
-	cmd.Stdout, cmd.Stderr = stderr, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, cmd.Start())
-
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		_ = cmd.Wait()
-	}()
-	k.stop = sync.OnceFunc(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-exited:
-		case <-time.After(5 * time.Second):
-			t.Error("krb5kdc did not stop within 5 s of SIGTERM")
-		}
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-exited
-	})
-	t.Cleanup(k.stop)
-
-	deadline := time.After(20 * time.Second)
-	for !accepts(k.port) {
-		select {
-		case <-exited:
-			t.Fatalf("krb5kdc did not start: %s\n%s", cmd.ProcessState, k.output())
-		case <-deadline:
-			t.Fatalf("krb5kdc does not accept connections after 20 s\n%s", k.output())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return k
-}
-
-// output tells why the KDC did not start.
-func (k *kdc) output() string {
-	var b strings.Builder
-	for _, name := range []string{"stderr", "kdc.log"} {
-		data, err := os.ReadFile(filepath.Join(k.dir, name))
-		if err != nil {
-			data = []byte(err.Error())
-		}
-		if tail := 4000; len(data) > tail {
-			data = data[len(data)-tail:]
-		}
-		fmt.Fprintf(&b, "--- %s\n%s\n", name, data)
-	}
-	return b.String()
 }
 
 // The KDC logs a request before it answers.
@@ -259,19 +195,10 @@ func (k *kdc) staleKeytab(t testing.TB, user string) string {
 	return path
 }
 
-// requireKerberos is requireProgram for those of Kerberos.
+// requireKerberos is requirePrograms for those of Kerberos.
 func requireKerberos(t testing.TB, names ...string) {
 	t.Helper()
-	for _, name := range names {
-		_, err := exec.LookPath(name)
-		if err != nil {
-			// Debian has servers here, which is not in everybody's PATH.
-			_, err = exec.LookPath("/usr/sbin/" + name)
-		}
-		if err != nil {
-			t.Fatalf("no program %s: the realproxy tests need the Debian packages krb5-kdc, krb5-admin-server and krb5-user", name)
-		}
-	}
+	requirePrograms(t, "krb5-kdc, krb5-admin-server and krb5-user", names...)
 }
 
 // A kdcRelay passes on to a KDC and counts. It is stopped at the end of the test.
@@ -401,9 +328,7 @@ func kdcMessage(r io.Reader) ([]byte, error) {
 // TestKDCHarness shows with curl that squid, by its own Kerberos and by Samba's,
 // the KDCs and their counts are as the other tests take them to be.
 func TestKDCHarness(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Fatal("no program curl: the test needs the Debian package curl")
-	}
+	requirePrograms(t, "curl", "curl")
 	users := map[string]string{
 		"alice":        `pa "ss":wörd 1`,
 		"пользователь": `'пароль': "$да" `,

@@ -4,11 +4,9 @@ package proxyauth_test
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,10 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +25,7 @@ import (
 // samba is a running Samba Active Directory domain controller of the test's own:
 // domain LABNT, realm lab.example.
 type samba struct {
-	dir string // for AD_DIR of startSquid; what is there: testdata/samba/run
+	*server // its dir is for AD_DIR of startSquid
 }
 
 // startSamba runs a domain controller until the end of the test; users maps names
@@ -40,89 +36,13 @@ type samba struct {
 func startSamba(t testing.TB, users map[string]string) *samba {
 	t.Helper()
 
-	// Not t.TempDir: its parent is closed to the user that squid becomes.
-	dir, err := os.MkdirTemp("", "samba")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-
-	var lines strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(users)) {
-		fmt.Fprintf(&lines, "%s:%s\n", name, users[name])
-	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "users"), []byte(lines.String()), 0o600))
-
-	s := &samba{dir: dir}
 	kdc, kpasswd := freePorts(t)
-	cmd := exec.Command("../testdata/samba/run", dir, strconv.Itoa(kdc), strconv.Itoa(kpasswd))
-	// A file and not a buffer: for a buffer, Wait would wait for samba's children.
-	stderr, err := os.Create(filepath.Join(dir, "stderr"))
-	require.NoError(t, err)
-	defer stderr.Close()
-	cmd.Stdout, cmd.Stderr = stderr, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, cmd.Start())
-
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		_ = cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		// Looked up before the parents are gone: winbindd is in no group of ours.
-		children := descendants(cmd.Process.Pid)
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		running := func() bool { return slices.ContainsFunc(children, process.running) }
-		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			select {
-			case <-exited:
-				if !running() {
-					return
-				}
-			default:
-			}
-			if time.Now().After(deadline) {
-				break
-			}
-		}
-		t.Error("samba did not stop within 5 s of SIGTERM")
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		for _, p := range children {
-			if p.running() {
-				_ = syscall.Kill(p.pid, syscall.SIGKILL)
-			}
-		}
-		<-exited
+	s := &samba{startServer(t, "samba", "log", users, nil, strconv.Itoa(kdc), strconv.Itoa(kpasswd))}
+	s.wait(t, time.Minute, func() bool {
+		_, err := os.Stat(filepath.Join(s.dir, "ready"))
+		return err == nil
 	})
-
-	deadline := time.After(60 * time.Second)
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "ready")); err == nil {
-			return s
-		}
-		select {
-		case <-exited:
-			t.Fatalf("samba did not start: %s\n%s", cmd.ProcessState, s.output())
-		case <-deadline:
-			t.Fatalf("samba is not ready after 60 s\n%s", s.output())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// output tells why samba did not start.
-func (s *samba) output() string {
-	var b strings.Builder
-	for _, name := range []string{"stderr", "log"} {
-		data, err := os.ReadFile(filepath.Join(s.dir, name))
-		if err != nil {
-			data = []byte(err.Error())
-		}
-		if tail := 4000; len(data) > tail {
-			data = data[len(data)-tail:]
-		}
-		fmt.Fprintf(&b, "--- %s\n%s\n", name, data)
-	}
-	return b.String()
+	return s
 }
 
 // ntlmClient is Samba's own NTLM client, another implementation to compare with.
@@ -167,51 +87,6 @@ func (c *ntlmClient) ask(t testing.TB, line, prefix string) string {
 	message, ok := strings.CutPrefix(strings.TrimSuffix(reply, "\n"), prefix)
 	require.True(t, ok, "ntlm_auth: %q", reply)
 	return message
-}
-
-// A process is one of the machine's, and not another that got its pid later.
-type process struct {
-	pid   int
-	start string
-}
-
-// stat returns the fields of /proc/PID/stat after the name: state, parent, …
-func stat(pid int) ([]string, bool) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil, false
-	}
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	return fields, len(fields) > 19
-}
-
-// running is false for a zombie too, which only has to be waited for.
-func (p process) running() bool {
-	fields, ok := stat(p.pid)
-	return ok && fields[19] == p.start && fields[0] != "Z" && fields[0] != "X"
-}
-
-// descendants returns the children of pid, their children, and so on.
-func descendants(pid int) []process {
-	children := map[int][]process{}
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		child, _ := strconv.Atoi(filepath.Base(dir))
-		if fields, ok := stat(child); ok {
-			parent, _ := strconv.Atoi(fields[1])
-			children[parent] = append(children[parent], process{child, fields[19]})
-		}
-	}
-	var found []process
-	var add func(int)
-	add = func(pid int) {
-		for _, p := range children[pid] {
-			found = append(found, p)
-			add(p.pid)
-		}
-	}
-	add(pid)
-	return found
 }
 
 // TestSambaHarness shows with Samba's own NTLM client that squid, asking the

@@ -10,19 +10,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +25,7 @@ import (
 
 // squid is a running squid of the test's own.
 type squid struct {
-	dir           string
+	*server
 	port, tlsPort int
 }
 
@@ -58,63 +52,11 @@ type squidEntry struct {
 // squid takes 2 s to stop, so subtests had better share one.
 func startSquid(t testing.TB, schemes string, users map[string]string, env ...string) *squid {
 	t.Helper()
-	for _, name := range []string{"squid", "openssl"} {
-		requireProgram(t, name)
-	}
-
-	// Not t.TempDir: its parent is closed to the user that squid becomes when it
-	// is started by root.
-	dir, err := os.MkdirTemp("", "squid")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-
-	var lines strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(users)) {
-		fmt.Fprintf(&lines, "%s:%s\n", name, users[name])
-	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "users"), []byte(lines.String()), 0o600))
-
-	s := &squid{dir: dir}
+	requirePrograms(t, "squid-openssl and openssl", "squid", "openssl")
+	s := &squid{}
 	s.port, s.tlsPort = freePorts(t)
-
-	cmd := exec.Command("../testdata/squid/run", dir, strconv.Itoa(s.port), strconv.Itoa(s.tlsPort), schemes)
-	cmd.Env = append(os.Environ(), env...)
-	// A file and not a buffer: for a buffer, Wait would wait for squid's helpers.
-	stderr, err := os.Create(filepath.Join(dir, "stderr"))
-	require.NoError(t, err)
-	defer stderr.Close()
-	cmd.Stdout, cmd.Stderr = stderr, stderr
-	// A group of its own, so that helpers that outlive squid can be killed.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, cmd.Start())
-
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		_ = cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		// squid first and alone: it would start helpers again that end before it.
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-exited:
-		case <-time.After(5 * time.Second):
-			t.Error("squid did not stop within 5 s of SIGTERM")
-		}
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-exited
-	})
-
-	deadline := time.After(10 * time.Second)
-	for !accepts(s.port) || !accepts(s.tlsPort) {
-		select {
-		case <-exited:
-			t.Fatalf("squid did not start: %s\n%s", cmd.ProcessState, s.output())
-		case <-deadline:
-			t.Fatalf("squid does not accept connections after 10 s\n%s", s.output())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	s.server = startServer(t, "squid", "cache.log", users, env, strconv.Itoa(s.port), strconv.Itoa(s.tlsPort), schemes)
+	s.wait(t, 10*time.Second, func() bool { return accepts(s.port) && accepts(s.tlsPort) })
 	// Without one of its ports squid runs on, and another process has accepted.
 	if output := s.output(); strings.Contains(output, "Cannot bind") {
 		t.Fatalf("squid did not get its ports\n%s", output)
@@ -198,65 +140,6 @@ func (s *squid) Attempts(t testing.TB) []squidEntry {
 		}
 	}
 	return attempts
-}
-
-// output tells why squid did not start.
-func (s *squid) output() string {
-	var b strings.Builder
-	for _, name := range []string{"stderr", "cache.log"} {
-		data, err := os.ReadFile(filepath.Join(s.dir, name))
-		if err != nil {
-			data = []byte(err.Error())
-		}
-		if tail := 4000; len(data) > tail {
-			data = data[len(data)-tail:]
-		}
-		fmt.Fprintf(&b, "--- %s\n%s\n", name, data)
-	}
-	return b.String()
-}
-
-// requireProgram fails the test, rather than skip it, without the program: who
-// asks for tests with a real proxy must not get a pass without one.
-func requireProgram(t testing.TB, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err == nil {
-		return
-	}
-	// Debian has it here, which is not in everybody's PATH.
-	if _, err := exec.LookPath("/usr/sbin/" + name); err == nil {
-		return
-	}
-	t.Fatalf("no program %s: the realproxy tests need the Debian packages squid-openssl and openssl", name)
-}
-
-// freePorts returns two ports that were free a moment ago, from below those that
-// the system gives to outgoing connections.
-func freePorts(t testing.TB) (int, int) {
-	t.Helper()
-	var ports []int
-	for range 1000 {
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			continue
-		}
-		defer l.Close() // not before both are known, or they might be the same
-		if ports = append(ports, port); len(ports) == 2 {
-			return ports[0], ports[1]
-		}
-	}
-	require.Fail(t, "no free ports")
-	return 0, 0
-}
-
-func accepts(port int) bool {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
 }
 
 // TestSquidHarness shows with net/http alone that squid and its log are as the
