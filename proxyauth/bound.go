@@ -17,7 +17,10 @@ var (
 
 // A handshakeError is a scheme's failure that is no refusal: another scheme may
 // do.
-type handshakeError struct{ err error }
+type handshakeError struct {
+	err    error
+	remedy string // "": another scheme
+}
 
 func (e *handshakeError) Error() string { return e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
@@ -60,7 +63,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			if ctx := x.req.Context(); ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			return nil, &handshakeError{err}
+			return nil, &handshakeError{err: err}
 		}
 		resp, err := x.handshake(h)
 		h.close()
@@ -68,7 +71,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			return resp, err
 		}
 	}
-	return nil, &handshakeError{errors.New("the proxy does not keep its connections authenticated")}
+	return nil, &handshakeError{err: errors.New("the proxy does not keep its connections authenticated")}
 }
 
 // handshake runs the legs on the pinned connection. A body goes with the last
@@ -88,7 +91,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		if err != nil {
 			x.m.unpin()
-			return nil, &handshakeError{err}
+			return nil, &handshakeError{err: err}
 		}
 		if last && x.lead == nil {
 			var settled *standing
@@ -122,7 +125,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		if len(offers) == 0 {
 			x.m.unpin()
-			return nil, &handshakeError{errors.New("the proxy answers the handshake with something else")}
+			return nil, &handshakeError{err: errors.New("the proxy answers the handshake with something else")}
 		}
 		if token = offers[0].Token68; token == "" {
 			switch {
@@ -134,10 +137,13 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				if n, ok := h.(*negotiateHandshake); ok && n.noTicket != nil {
 					err = fmt.Errorf("%w, and it does not take NTLM inside Negotiate", n.noTicket)
 				}
-				return nil, &handshakeError{err}
+				return nil, &handshakeError{err: err}
 			case x.st.cred.empty(): // no account can be locked by a ticket, and kinit gets another
 				x.m.unpin()
-				return nil, &handshakeError{errors.New("the proxy refuses the Kerberos ticket: compare its SPN and keytab, and the clocks")}
+				return nil, &handshakeError{
+					errors.New("the proxy refuses the Kerberos ticket"),
+					"compare SPN and keytab of the proxy, and its clock with this machine's: its log tells which it is",
+				}
 			}
 			return resp, nil
 		}
@@ -153,7 +159,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				// machine is so busy that it has not noticed its own write.
 				return nil, errDied
 			}
-			return nil, &handshakeError{errors.New("the proxy closes the connection between the legs of the handshake")}
+			return nil, &handshakeError{err: errors.New("the proxy closes the connection between the legs of the handshake")}
 		}
 	}
 }
@@ -176,14 +182,14 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 	}
 	if !x.m.keep(resp) {
 		x.m.unpin()
-		return nil, &handshakeError{errors.New("the proxy closes the connection before the handshake is done")}
+		return nil, &handshakeError{err: errors.New("the proxy closes the connection before the handshake is done")}
 	}
 	begin := time.Now()
 	resp, err := x.m.sendPinned(nil, false)
 	x.sent(begin, nil, resp, err)
 	if err == nil && resp.StatusCode == http.StatusProxyAuthRequired {
 		x.m.unpin()
-		return nil, &handshakeError{errors.New("the proxy lets an OPTIONS pass without authentication, but not the request")}
+		return nil, &handshakeError{err: errors.New("the proxy lets an OPTIONS pass without authentication, but not the request")}
 	}
 	return resp, err
 }
@@ -193,9 +199,9 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 func (x *exchange) skip(failure *handshakeError) {
 	d, name := &x.denial, x.st.scheme.Name()
 	if d.failures == nil {
-		d.failures = make(map[string]string)
+		d.failures = make(map[string]*handshakeError)
 	}
-	d.failures[name] = failure.Error()
+	d.failures[name] = failure
 	x.r.t.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.err)
 	x.r.leave(x.st)
 	x.st = &standing{}

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	}
 	from := d.source
 	var cause error
+	remedy := "" // more to the point than what is said in general
 	deny := func(kind error, format string, args ...any) {
 		// Wrong credentials matter more than none, and those more than a
 		// scheme that cannot be used.
@@ -46,8 +48,9 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			deny(ErrNoUsableScheme, "%s: %s", name, reason)
 			continue
 		}
-		if reason := d.failures[name]; reason != "" {
-			deny(ErrNoUsableScheme, "%s: %s", name, reason)
+		if failure := d.failures[name]; failure != nil {
+			deny(ErrNoUsableScheme, "%s: %v", name, failure)
+			remedy = cmp.Or(remedy, failure.remedy)
 			continue
 		}
 		realm := offers[0].Param("realm")
@@ -57,7 +60,11 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 				deny(ErrNoCredentials, "")
 			} else {
 				cause = err
-				deny(ErrNoCredentials, "%s: %s failed: %v", name, source, err)
+				if failed := fmt.Sprintf("%s failed: %s", source, strings.TrimPrefix(err.Error(), "proxyauth: ")); !slices.Contains(d.reasons, failed) {
+					d.reasons = append(d.reasons, failed)
+				}
+				deny(ErrNoCredentials, "")
+				remedy = "see to " + source + ", where that error comes from"
 			}
 			continue
 		}
@@ -106,6 +113,9 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		}
 	case ErrNoUsableScheme:
 		e.remedy = "ask the proxy's administrators for another scheme, or allow one that it offers"
+		if len(d.challenges) == 0 {
+			e.remedy = "this is a fault of the proxy, or something else answers in its place: tell its administrators"
+		}
 	case ErrRejected:
 		e.remedy = "check user name and password in " + from + "; they are not sent again before they change"
 		if r.t.rejectedFor < forGood {
@@ -113,6 +123,9 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		}
 		r.standing.CompareAndSwap(nil, &standing{refusal: e, until: time.Now().Add(r.t.rejectedFor)})
 		r.logRejected(e, from)
+	}
+	if why != ErrRejected && remedy != "" {
+		e.remedy = remedy
 	}
 	return nil, e
 }

@@ -14,12 +14,12 @@ import (
 type denial struct {
 	challenges []Challenge
 	reasons    []string
-	failures   map[string]string // schemes that failed before the proxy could refuse, and why
-	tried      []string          // schemes for which credentials were sent
-	source     string            // where those came from
-	refused    bool              // by the proxy
-	sent       []string          // what must not show up in an error
-	struck     []string          // the same in every shape, longest first
+	failures   map[string]*handshakeError // of schemes that failed before the proxy could refuse
+	tried      []string                   // schemes for which credentials were sent
+	source     string                     // where those came from
+	refused    bool                       // by the proxy
+	sent       []string                   // what must not show up in an error
+	struck     []string                   // the same in every shape, longest first
 
 	resp   *http.Response
 	page   []byte // the beginning of its body, when that was read

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
@@ -23,8 +25,8 @@ import (
 // or https:// URL, or "host:port" for what DialContext is for.
 //
 // It makes a few connections of its own. The target is sent a HEAD request for an
-// http:// URL, a TLS handshake for an https:// URL, and nothing else. The proxy is
-// sent credentials as for one request, and none that it has rejected not long ago
+// http:// URL, and OPTIONS for "/" where the proxy lets that pass; a TLS handshake
+// for an https:// URL; and nothing else. The proxy is sent credentials as for one request, and none that it has rejected not long ago
 // (Transport.RejectedFor). ctx bounds it all. The report is never nil.
 func (t *Transport) Diagnose(ctx context.Context, target string) *Report {
 	d := &diagnosis{core: t.settings(), ctx: ctx, report: &Report{}}
@@ -71,7 +73,11 @@ func (d *diagnosis) fail(name string, err error, cause, remedy string) bool {
 	if cause == "" {
 		cause = strings.TrimPrefix(err.Error(), "proxyauth: ")
 	}
-	if d.ctx.Err() != nil {
+	switch {
+	case d.ctx.Err() == nil:
+	case d.report.Proxy == "" && remedy != "":
+		remedy += "; else give it more time: something on the way seems to drop what is sent (a firewall)"
+	default:
 		remedy = "give it more time; if that does not help, something on the way drops what is sent (a firewall), or the proxy is overloaded"
 	}
 	return d.add(name, StepFailed, remedy, cause)
@@ -108,7 +114,7 @@ func (d *diagnosis) parse(target string) bool {
 }
 
 func (d *diagnosis) environment() {
-	details, wrong := describeEnvironment()
+	details, wrong := d.core.describeEnvironment()
 	switch {
 	case len(details) == 0:
 		d.ok("environment", "no variable is set that matters here")
@@ -123,14 +129,22 @@ func (d *diagnosis) environment() {
 func (d *diagnosis) route() bool {
 	var err error
 	d.r, err = d.core.routeFor(d.req)
-	inEnvironment := environmentProxy(d.req.URL)
+	v := d.core.fromEnvironment()
+	set := v.of(d.req.URL.Scheme)
+	_, valid := showProxy(set.value)
+	inEnvironment, refused := v.proxyFunc()(d.req.URL)
 	isIt := inEnvironment != nil && d.r != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
-	if name, valid := environmentVariable(d.req.URL); (isIt || err == errProxyURL) && name != "" && !valid { // and what it gave may be of the password
-		d.report.Proxy = "a proxy"
-		return d.fail("proxy", errProxyURL, "the value of "+name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
+	if err != nil || isIt && !valid {
+		d.report.Proxy = "a proxy" // what is taken for its name may be of the password
 	}
-	if err != nil {
-		d.report.Proxy = "a proxy"
+	switch {
+	case (isIt || err == errProxyURL) && set.value != "" && !valid:
+		return d.fail("proxy", errProxyURL, "the value of "+set.name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
+	case err != nil && refused != nil: // in a CGI program
+		return d.fail("proxy", err, "", "set Transport.Proxy in the program, since "+set.name+" does not count where a request may have set it")
+	case errors.As(err, new(proxySchemeError)):
+		return d.fail("proxy", err, "", "write the proxy URL with http://, https://, socks5:// or socks5h://")
+	case err != nil:
 		return d.fail("proxy", err, "", correctURL)
 	}
 	d.report.Proxy = d.r.name
@@ -140,18 +154,19 @@ func (d *diagnosis) route() bool {
 	}
 	from := "by Transport.Proxy or Base.Proxy"
 	if isIt {
-		from = "by the environment"
+		from = "by " + set.name
 	}
 	return d.ok("proxy", d.r.name+", "+from)
 }
-
-const correctURL = "correct the proxy URL: http://host:port or https://host:port; in user name and password " +
-	`write "@" as %40, "/" as %2F, "#" as %23, "?" as %3F, "%" as %25 and a blank as %20, or use PROXY_USER and PROXY_PASS`
 
 // direct is the way without an HTTP proxy.
 func (d *diagnosis) direct() {
 	if d.r.url != nil {
 		conn, err := d.core.dialSOCKS(d.ctx, d.r.url, d.addr)
+		if err != nil && d.speaksHTTP() {
+			d.fail("SOCKS", err, "the proxy speaks HTTP on this port, and the proxy URL says "+d.r.url.Scheme+"://", "write the proxy URL with http://")
+			return
+		}
 		if err != nil {
 			d.fail("SOCKS", err, "", "check the proxy URL with its user name and password, and the target's name and port")
 			return
@@ -172,8 +187,7 @@ func (d *diagnosis) reached(addr string, conn net.Conn, err error, remedy string
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
-		host, _, _ := net.SplitHostPort(addr)
-		return d.fail("name", err, fmt.Sprintf("%s cannot be resolved: %v", host, dns), remedy)
+		return d.fail("name", err, fmt.Sprintf("%s cannot be resolved: %v", dns.Name, dns), remedy)
 	case err != nil:
 		return d.fail("TCP", err, fmt.Sprintf("%s cannot be reached: %s", addr, strings.TrimPrefix(err.Error(), "proxyauth: ")), remedy)
 	}
@@ -225,10 +239,9 @@ func (d *diagnosis) reachProxy() (net.Conn, bool) {
 	}
 	remedy := strings.TrimPrefix(dial.remedy(), ": ")
 	if dial.doing == "connecting" {
-		var denied *AuthError
-		switch {
-		case errors.As(err, &denied): // by an earlier hop of a chain
-			remedy = denied.remedy
+		switch earlier := d.earlierHop(dial.err); { // of a chain
+		case earlier != "":
+			remedy = earlier
 		case remedy == "":
 			remedy = "check host and port of the proxy URL, and whether a firewall lets this machine reach them"
 		}
@@ -254,6 +267,28 @@ func (d *diagnosis) reachProxy() (net.Conn, bool) {
 	return nil, d.fail("proxy's TLS", err, cause, remedy)
 }
 
+// earlierHop returns what to do about the error of an earlier hop of a chain, or
+// "" if it is none.
+func (d *diagnosis) earlierHop(err error) string {
+	var (
+		denied  *AuthError
+		refused *ConnectError
+		dial    *proxyDialError
+	)
+	switch {
+	case errors.As(err, &denied):
+		return denied.remedy
+	case errors.As(err, &refused):
+		_, remedy := refused.meaning()
+		return cmp.Or(remedy, askAdministrators)
+	case errors.As(err, &dial):
+		return cmp.Or(strings.TrimPrefix(dial.remedy(), ": "), "check host and port of the URL of proxy "+dial.proxy)
+	}
+	return ""
+}
+
+const askAdministrators = "ask the proxy's administrators: its log tells why"
+
 // ask finds out what the proxy demands, without credentials. The denial is nil if
 // that is nothing.
 func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
@@ -265,7 +300,9 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	)
 	if d.req.URL.Scheme == "http" {
 		conn.Close()
-		f := &forwarding{r: d.r, req: d.req}
+		req := *d.req
+		req.URL = &url.URL{Scheme: "http", Host: d.req.URL.Host, Path: "/"} // an open proxy passes it on
+		f := &forwarding{r: d.r, req: &req}
 		resp, err = f.probe()
 		hangUp, what = f.hangUp, "OPTIONS "+d.report.Target
 	} else {
@@ -290,7 +327,7 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 		}
 	}
 	if err != nil {
-		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than a proxy seems to listen there")
+		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than an HTTP proxy seems to listen there (for a SOCKS proxy write socks5://)")
 	}
 	denial := &denial{sent: d.r.sentBefore()}
 	denial.read(resp, hangUp)
@@ -360,13 +397,15 @@ func (d *diagnosis) speaksTLS() bool {
 // speaksHTTP tries whether the proxy's port wants no TLS after all: some wait for
 // ever for the end of a line of what is a TLS handshake.
 func (d *diagnosis) speaksHTTP() bool {
-	conn, err := d.core.dial(d.ctx, "tcp", hostPort(d.r.url))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 2*time.Second) // what came before may have used up the time
+	defer cancel()
+	conn, err := d.core.dial(ctx, "tcp", hostPort(d.r.url))
 	if err != nil {
 		return false
 	}
 	c := &connecting{r: d.r, conn: conn, raw: true}
 	defer c.close()
-	c.req = d.bareCONNECT()
+	c.req = d.bareCONNECT().WithContext(ctx)
 	_, err = c.leg(nil)
 	return err == nil
 }
@@ -420,7 +459,7 @@ func (d *diagnosis) consider(scheme Scheme, offers []Challenge) (what string, us
 		return "no credentials", false
 	}
 	if err != nil {
-		return err.Error(), false
+		return "no credentials: " + strings.TrimPrefix(err.Error(), "proxyauth: "), false
 	}
 	if this, schemes := d.r.rejected(name, cred); this || schemes >= maxTrials {
 		return "the credentials of " + from + " were rejected not long ago and are not sent again", false
@@ -474,14 +513,18 @@ func (d *diagnosis) refusal(err error) (cause, remedy string) {
 		cause, remedy = refused.meaning()
 		answered := fmt.Sprintf("answered %q to CONNECT %s", refused.Status, refused.Target)
 		if cause == "" {
-			return answered, "ask the proxy's administrators: its log tells why"
+			return answered, askAdministrators
 		}
 		return answered + ": " + cause, remedy
 	}
-	if d.r.name == "" {
+	var dns *net.DNSError
+	switch {
+	case d.r.name == "":
 		return "", "check the target's name and port"
+	case d.core.resolver != nil && errors.As(err, &dns):
+		return "", "check the name and this machine's DNS, or leave names to the proxy (Transport.Resolver nil)"
 	}
-	return "", "ask the proxy's administrators: its log tells why"
+	return "", askAdministrators
 }
 
 // identity tells how the route's requests are authenticated now.
@@ -512,6 +555,10 @@ func (d *diagnosis) forward() {
 		answer += ", " + d.identity()
 		own = own || mayBeProxys(resp.StatusCode)
 	}
+	if host := d.redirects(resp); host != "" {
+		d.add("request", StepNote, "if you do not know that host: the network may want you to log in, with a browser", answer+", and sent on to "+host)
+		return
+	}
 	if !own {
 		d.ok("request", answer)
 		return
@@ -521,6 +568,16 @@ func (d *diagnosis) forward() {
 		cause += "; or it is the target itself that says so"
 	}
 	d.fail("request", fmt.Errorf("proxyauth: proxy %s: %s", d.r.name, answer), answer+": "+cause, remedy)
+}
+
+// redirects returns the other host that a response sends to, or "".
+func (d *diagnosis) redirects(resp *http.Response) string {
+	u, err := resp.Location()
+	if err != nil || resp.StatusCode/100 != 3 || strings.EqualFold(u.Hostname(), d.req.URL.Hostname()) {
+		return ""
+	}
+	struck := denial{sent: d.r.sentBefore()}
+	return string(struck.strikeOut([]byte(u.Host)))
 }
 
 // mayBeProxys reports whether a status of a forwarded request is mostly a limit
@@ -556,7 +613,7 @@ func (d *diagnosis) target(conn net.Conn) {
 		config = c.Clone()
 	}
 	if config.ServerName == "" {
-		config.ServerName = d.req.URL.Hostname()
+		config.ServerName, _, _ = net.SplitHostPort(d.addr)
 	}
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(d.ctx); err != nil {
@@ -587,8 +644,11 @@ func (d *diagnosis) failTLS(err error) {
 		d.fail("target's TLS", err, fmt.Sprintf("the certificate is not valid for the target: %v; %s", invalid.Err, issuedBy(err)),
 			"check the target's name and this machine's clock, or tell the target's administrators")
 	case errors.As(err, &other):
-		d.fail("target's TLS", err, "what answers in the target's place does not speak TLS",
-			"check the target's port; if it is right, something on the way answers instead, such as a login page: try a browser")
+		remedy := "check the target's port; if it is right, something on the way answers instead, such as a login page: try a browser"
+		if d.r.name != "" {
+			remedy += "; or what is at the proxy's address is a web server and no proxy: check host and port of the proxy URL"
+		}
+		d.fail("target's TLS", err, "what answers in the target's place does not speak TLS", remedy)
 	default:
 		d.fail("target's TLS", err, fmt.Sprintf("the TLS handshake with the target failed: %v", err),
 			"check that the target is up; a proxy or firewall that looks into TLS may have cut it, and its administrators can tell")

@@ -210,6 +210,7 @@ func TestDiagnoseConnectStatus(t *testing.T) {
 	for status, words := range map[int][2]string{
 		302: {"redirects to login.example.com", "browser"},
 		400: {"does not understand the request", "may want TLS"},
+		401: {"a web server and no proxy", "check host and port"},
 		403: {"its policy forbids the target, or it wants credentials without asking", "many proxies open tunnels to port 443 only"},
 		404: {"web server and no proxy", "check host and port"},
 		413: {"too large", "higher limit"},
@@ -286,22 +287,110 @@ func TestDiagnoseDirect(t *testing.T) {
 		{"http_proxy", "http://proxy:1", "https://api.example.com", "HTTP_PROXY is set, but HTTPS_PROXY is not"},
 		{"https_proxy", "http://proxy:1", "http://api.example.com", "HTTPS_PROXY is set, but HTTP_PROXY is not"},
 		{"ALL_PROXY", "http://proxy:1", "http://api.example.com", "net/http does not read it"},
+		{"HTTPS_PROXY", ":bad", "https://api.example.com", "the value of HTTPS_PROXY is not a valid URL"},
+		{"https_proxy", "http://alice:p%zzhush@proxy:1", "https://api.example.com", "the value of https_proxy is not a valid URL"},
 		{"HTTPS_PROXY", "http://proxy:1", "https://localhost", "never used for localhost"},
 		{"HTTPS_PROXY", "http://proxy:1", "127.0.0.2:443", "never used for localhost"},
 		{"HTTPS_PROXY", "http://proxy:1", "https://intra.corp", "NO_PROXY excludes intra.corp"},
 		{"HTTPS_PROXY", "http://proxy:1", "https://api.example.com", "gives none, though the environment has one"},
 	} {
 		t.Run(test.why, func(t *testing.T) {
-			for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"} {
-				t.Setenv(name, "")
-			}
-			t.Setenv("NO_PROXY", ".corp")
-			t.Setenv(test.name, test.value)
+			setEnv(t, map[string]string{"NO_PROXY": ".corp", test.name: test.value})
 			r := tr.Diagnose(t.Context(), test.target)
 			require.ErrorIs(t, r.Err, refused)
 			require.Contains(t, step(t, r, "proxy").Details[0], test.why)
 			require.Contains(t, lastFailed(t, r, "TCP").Remedy, test.why)
+			require.NotContains(t, r.String(), "hush")
 		})
+	}
+}
+
+// A Transport of FromEnvironment is diagnosed by its rules.
+func TestDiagnoseFromEnvironment(t *testing.T) {
+	refused := errors.New("no way")
+	for name, test := range map[string]struct {
+		env         map[string]string
+		why, remedy string // "": there is a proxy
+	}{
+		"switched off": {map[string]string{"USE_PROXY": "no", "HTTPS_PROXY": "http://proxy:1"}, "USE_PROXY=no switches proxies off", "unset USE_PROXY"},
+		"excluded":     {map[string]string{"ALL_PROXY": "http://proxy:1", "NO_PROXY": ".example.com"}, "NO_PROXY excludes api.example.com", "change NO_PROXY"},
+		"lower case":   {map[string]string{"HTTPS_PROXY": "http://proxy:1", "no_proxy": "api.example.com", "NO_PROXY": "x"}, "no_proxy excludes", "change no_proxy"},
+		"for all":      {map[string]string{"ALL_PROXY": "http://proxy:1"}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setEnv(t, test.env)
+			tr, err := proxyauth.FromEnvironment()
+			require.NoError(t, err)
+			tr.Base = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, refused }}
+			r := tr.Diagnose(t.Context(), "https://api.example.com/")
+			require.ErrorIs(t, r.Err, refused)
+			if test.why == "" {
+				require.Equal(t, "http://proxy:1, by ALL_PROXY", step(t, r, "proxy").Details[0])
+				return
+			}
+			require.Contains(t, step(t, r, "proxy").Details[0], test.why)
+			require.Contains(t, step(t, r, "proxy").Remedy, test.remedy)
+		})
+	}
+}
+
+// In a CGI program the URL is right, and does not count.
+func TestDiagnoseCGI(t *testing.T) {
+	setEnv(t, map[string]string{"REQUEST_METHOD": "GET", "HTTP_PROXY": "http://proxy:1"})
+	tr, err := proxyauth.FromEnvironment()
+	require.NoError(t, err)
+	last := lastFailed(t, tr.Diagnose(t.Context(), "http://api.example.com/"), "proxy")
+	require.Contains(t, last.Remedy, "set Transport.Proxy in the program")
+}
+
+// What the environment gets wrong is told where it is read, for each Transport.
+func TestDiagnoseMistakes(t *testing.T) {
+	setEnv(t, map[string]string{"PROXY_USER": "alice", "NO_PROXY": "http://x", "USE_PROXY": "false"})
+	tr := &proxyauth.Transport{Base: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }}}
+	environment := step(t, tr.Diagnose(t.Context(), "https://api.example.com/"), "environment")
+	require.Equal(t, proxyauth.StepNote, environment.Outcome)
+	text := strings.Join(environment.Details, "\n")
+	for _, words := range []string{"PROXY_USER is set, but neither", `"http://x" can never match`, "USE_PROXY=false, which only FromEnvironment reads"} {
+		require.Contains(t, text, words)
+	}
+}
+
+// Where nothing answers the time is up, and there is no proxy: that may be why.
+func TestDiagnoseDropped(t *testing.T) {
+	setEnv(t, nil)
+	dropped := func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+	tr := &proxyauth.Transport{Base: &http.Transport{DialContext: dropped, Proxy: http.ProxyFromEnvironment}}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	remedy := lastFailed(t, tr.Diagnose(ctx, "https://api.example.com/"), "TCP").Remedy
+	require.Contains(t, remedy, "set HTTPS_PROXY")
+	require.Contains(t, remedy, "give it more time")
+}
+
+// An HTTP proxy under a socks5:// URL.
+func TestDiagnoseNoSOCKS(t *testing.T) {
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := &proxyauth.Transport{Base: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5", Host: p.URL.Host})}}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // always to the end
+	defer cancel()
+	last := lastFailed(t, tr.Diagnose(ctx, "https://api.example.com/"), "SOCKS")
+	require.Contains(t, last.Details[0], "the proxy speaks HTTP on this port")
+}
+
+// A page that sends elsewhere may be the network's.
+func TestDiagnoseRedirect(t *testing.T) {
+	s := scriptedProxy(t, func(req *http.Request) string {
+		return "HTTP/1.1 302 Found\r\nLocation: https://login.example.net/?from=x\r\nContent-Length: 0\r\n\r\n"
+	})
+	r := s.transport(t, nil).Diagnose(t.Context(), "http://api.example.com/")
+	require.True(t, r.OK())
+	request := step(t, r, "request")
+	require.Equal(t, proxyauth.StepNote, request.Outcome)
+	require.Contains(t, request.Details[0], "sent on to login.example.net")
+	for _, req := range s.requests() {
+		if req.Method == http.MethodOptions {
+			require.Equal(t, "http://api.example.com/", req.RequestURI)
+		}
 	}
 }
 
@@ -416,5 +505,32 @@ func TestDiagnoseChain(t *testing.T) {
 			require.Contains(t, last.Details[0], "proxy "+first.URL.String()+" rejected the credentials")
 			require.Contains(t, last.Remedy, "check user name and password in the proxy URL")
 		}
+	}
+
+	unreachable := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{ConnectStatus: 502}})
+	for _, test := range []struct {
+		hop1  *url.URL
+		step  string
+		words []string
+	}{
+		{unreachable.URL, "TCP", []string{`"502`, "check the name and port"}},
+		{&url.URL{Scheme: "http", Host: "nowhere.invalid"}, "name", []string{"nowhere.invalid cannot be resolved", "check the name in the proxy URL"}},
+		{&url.URL{Scheme: "https", Host: first.URL.Host}, "TCP", []string{"TLS handshake", "its URL begins with http://"}},
+	} {
+		t.Run(test.words[0], func(t *testing.T) {
+			base := &http.Transport{TLSHandshakeTimeout: 200 * time.Millisecond} // always to the end
+			if test.step == "name" {
+				base.DialContext = func(context.Context, string, string) (net.Conn, error) {
+					return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "nowhere.invalid", IsNotFound: true}}
+				}
+			}
+			hop1 := &proxyauth.Transport{Proxy: http.ProxyURL(test.hop1), Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
+			hop2 := newTransport(t, second, o)
+			hop2.Base.DialContext = hop1.DialContext
+			last := lastFailed(t, hop2.Diagnose(t.Context(), o.HTTPS.URL), test.step)
+			for _, words := range test.words {
+				require.Contains(t, last.Details[0]+last.Remedy, words)
+			}
+		})
 	}
 }

@@ -45,46 +45,19 @@ import (
 // environment once for the process, does not say what is wrong with it, prefers
 // upper case (as of Go 1.26) and does not know ALL_PROXY and USE_PROXY.
 func FromEnvironment() (*Transport, error) {
-	use, err := useProxy()
+	v, err := readProxies()
 	if err != nil {
 		return nil, err
 	}
-	if !use {
-		return &Transport{Proxy: http.ProxyURL(nil)}, nil
-	}
-
-	var mistakes []error
-	all, noProxy := lookup("ALL_PROXY"), lookup("NO_PROXY")
-	forHTTP, forHTTPS := lookup("HTTP_PROXY"), lookup("HTTPS_PROXY")
-	// The header field "Proxy" of a request to a CGI program is HTTP_PROXY.
-	cgi := forHTTP.value != "" && os.Getenv("REQUEST_METHOD") != ""
-	if forHTTP.value == "" {
-		forHTTP = all
-	}
-	if forHTTPS.value == "" {
-		forHTTPS = all
-	}
-	for i, v := range []variable{forHTTP, forHTTPS} {
-		if i == 0 || v != forHTTP {
-			if err := checkProxy(v.value); err != nil {
-				mistakes = append(mistakes, fmt.Errorf("proxyauth: %s: %w", v.name, err))
-			}
-		}
-	}
-	for _, err := range checkNoProxy(noProxy.value) {
-		mistakes = append(mistakes, fmt.Errorf("proxyauth: %s: %w", noProxy.name, err))
+	if v.off {
+		return &Transport{Proxy: http.ProxyURL(nil), variables: &v}, nil
 	}
 	environment := readEnvironment()
 	credentials := environmentCredentials(func() credentialVariables { return environment })
-	if _, err := credentials(context.Background(), CredentialRequest{}); err != nil && !errors.Is(err, ErrNoCredentials) {
-		mistakes = append(mistakes, err)
-	}
-	if len(mistakes) > 0 {
+	if mistakes := append(v.mistakes(), mistake(credentials)); errors.Join(mistakes...) != nil {
 		return nil, errors.Join(mistakes...)
 	}
-
-	config := httpproxy.Config{HTTPProxy: forHTTP.value, HTTPSProxy: forHTTPS.value, NoProxy: noProxy.value, CGI: cgi}
-	proxyFor := config.ProxyFunc()
+	proxyFor := v.proxyFunc()
 	return &Transport{
 		Proxy: func(req *http.Request) (*url.URL, error) {
 			u, err := proxyFor(req.URL)
@@ -94,21 +67,90 @@ func FromEnvironment() (*Transport, error) {
 			return u, err
 		},
 		environment: credentials,
+		variables:   &v,
 	}, nil
 }
 
 // A variable is one of the environment, by the name under which it is set.
 type variable struct{ name, value string }
 
-// lookup reads a variable that may be in lower case, too, with the preference
-// of httpproxy.
-func lookup(name string) variable {
-	for _, name := range []string{strings.ToLower(name), name} {
+// lookup reads a variable that is set under one of several names.
+func lookup(names ...string) variable {
+	for _, name := range names {
 		if value := os.Getenv(name); value != "" {
 			return variable{name, value}
 		}
 	}
-	return variable{name, ""}
+	return variable{names[len(names)-1], ""}
+}
+
+// proxyVariables are what the environment says about proxies, by the rules of
+// who reads it.
+type proxyVariables struct {
+	off                        bool // by USE_PROXY; then there are no others
+	all                        bool // ALL_PROXY counts where one of these is not set
+	forHTTP, forHTTPS, noProxy variable
+	cgi                        bool // HTTP_PROXY may come from a request
+}
+
+// readProxies reads by the rules of FromEnvironment.
+func readProxies() (proxyVariables, error) {
+	use, err := useProxy()
+	if err != nil || !use {
+		return proxyVariables{off: !use}, err
+	}
+	v := proxyVariables{
+		all:      true,
+		forHTTP:  lookup("http_proxy", "HTTP_PROXY"),
+		forHTTPS: lookup("https_proxy", "HTTPS_PROXY"),
+		noProxy:  lookup("no_proxy", "NO_PROXY"),
+	}
+	// The header field "Proxy" of a request to a CGI program is HTTP_PROXY.
+	v.cgi = v.forHTTP.value != "" && os.Getenv("REQUEST_METHOD") != ""
+	all := lookup("all_proxy", "ALL_PROXY")
+	if v.forHTTP.value == "" {
+		v.forHTTP = all
+	}
+	if v.forHTTPS.value == "" {
+		v.forHTTPS = all
+	}
+	return v, nil
+}
+
+// of returns the variable for the scheme of a URL.
+func (v *proxyVariables) of(scheme string) variable {
+	if scheme == "https" {
+		return v.forHTTPS
+	}
+	return v.forHTTP
+}
+
+func (v *proxyVariables) proxyFunc() func(*url.URL) (*url.URL, error) {
+	c := httpproxy.Config{HTTPProxy: v.forHTTP.value, HTTPSProxy: v.forHTTPS.value, NoProxy: v.noProxy.value, CGI: v.cgi}
+	return c.ProxyFunc()
+}
+
+func (v *proxyVariables) mistakes() (all []error) {
+	for i, p := range []variable{v.forHTTP, v.forHTTPS} {
+		if i == 0 || p != v.forHTTP {
+			if err := checkProxy(p.value); err != nil {
+				all = append(all, fmt.Errorf("proxyauth: %s: %w", p.name, err))
+			}
+		}
+	}
+	for _, err := range checkNoProxy(v.noProxy.value) {
+		all = append(all, fmt.Errorf("proxyauth: %s: %w", v.noProxy.name, err))
+	}
+	return all
+}
+
+// mistake returns what is wrong with a source, for which it is no mistake to have
+// no credentials.
+func mistake(source CredentialFunc) error {
+	if _, err := source(context.Background(), CredentialRequest{}); !errors.Is(err, ErrNoCredentials) {
+		return err
+	}
+	return nil
 }
 
 // useProxy reads USE_PROXY.

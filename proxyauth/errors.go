@@ -182,6 +182,7 @@ func (e *proxyDialError) remedy() string {
 	var (
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
 		other   tls.RecordHeaderError
 		dns     *net.DNSError
 	)
@@ -190,6 +191,12 @@ func (e *proxyDialError) remedy() string {
 		return ": trust its CA by Transport.ProxyTLSClientConfig.RootCAs, or on Linux by SSL_CERT_FILE"
 	case errors.As(err, &host):
 		return ": write the proxy URL with a name that its certificate has"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return ": check this machine's clock, or tell the proxy's administrators that its certificate has expired"
+	case wantsCertificate(err):
+		return wantsCertificateRemedy
+	case errors.As(err, &other) && string(other.RecordHeader[:]) != "HTTP/":
+		return ": it speaks neither TLS nor HTTP on this port: check host and port of the proxy URL"
 	case errors.As(err, &other):
 		return ": it does not speak TLS on this port: write the proxy URL with http://"
 	case e.doing == "TLS handshake" && (errors.Is(err, io.EOF) || e.Timeout()):
@@ -198,6 +205,23 @@ func (e *proxyDialError) remedy() string {
 		return ": check the name in the proxy URL"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ": check the port in the proxy URL"
+	}
+	return ""
+}
+
+// wantsCertificate reports whether err is the alert by which a TLS server says
+// that it wants a certificate of the client: by TLS 1.3, where it comes with the
+// first answer, and mostly by TLS 1.2 too. (crypto/tls does not export alerts.)
+func wantsCertificate(err error) bool {
+	alert := tlsAlert(err)
+	return strings.Contains(alert, "certificate required") || strings.Contains(alert, "bad certificate")
+}
+
+// tlsAlert returns the alert that ended a connection, "" if it was none.
+func tlsAlert(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return op.Err.Error()
 	}
 	return ""
 }
@@ -215,3 +239,36 @@ func (e *proxyDialError) Timeout() bool {
 
 // Temporary is part of net.Error; it is never true.
 func (e *proxyDialError) Temporary() bool { return false }
+
+// A legError is the failure of a connection to a proxy between the request and
+// its answer.
+type legError struct {
+	proxy   string
+	request string // "CONNECT host:port"; "" for one that is forwarded
+	err     error
+}
+
+func (e *legError) Error() string {
+	s := "proxyauth: proxy " + e.proxy + ": "
+	if e.request != "" {
+		s += e.request + ": "
+	}
+	s += e.err.Error()
+	if wantsCertificate(e.err) {
+		s += wantsCertificateRemedy
+	}
+	return s
+}
+
+func (e *legError) Unwrap() error { return e.err }
+
+// Timeout makes the error, and the url.Error around it, a net.Error.
+func (e *legError) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.err, &t) && t.Timeout()
+}
+
+// Temporary is part of net.Error; it is never true.
+func (e *legError) Temporary() bool { return false }
+
+const wantsCertificateRemedy = ": it wants a client certificate: set Transport.ProxyTLSClientConfig.Certificates"

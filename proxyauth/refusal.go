@@ -26,6 +26,8 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 	switch e.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		switch {
+		case e.StatusCode == http.StatusUnauthorized && e.Tried == "":
+			return "it is perhaps a web server and no proxy, since a proxy asks for credentials by 407", "check host and port of the proxy URL"
 		case e.Tried == "":
 			return "its policy forbids the target, or it wants credentials without asking for them", "ask its administrators to allow the target" + e.portHint()
 		case e.proven:

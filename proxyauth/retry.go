@@ -101,12 +101,11 @@ func transient(err error) bool {
 	var (
 		dns   *net.DNSError
 		cert  *tls.CertificateVerificationError
-		alert tls.AlertError
 		other tls.RecordHeaderError
 		host  x509.HostnameError
 	)
 	return !(errors.As(err, &dns) && dns.IsNotFound) &&
-		!errors.As(err, &cert) && !errors.As(err, &alert) && !errors.As(err, &other) && !errors.As(err, &host)
+		!errors.As(err, &cert) && !errors.As(err, &other) && !errors.As(err, &host) && tlsAlert(err) == ""
 }
 
 // A lostError is a connection that ended before its proxy answered.

@@ -59,6 +59,13 @@ type route struct {
 	kerberosOf kerberosID
 }
 
+// A proxySchemeError is the scheme of a proxy URL that is not supported.
+type proxySchemeError string
+
+func (e proxySchemeError) Error() string {
+	return fmt.Sprintf("proxyauth: proxy URL scheme %q is not supported: use http, https, socks5 or socks5h", string(e))
+}
+
 // maxRoutes bounds the routes of a Transport. Proxy services that take a
 // session's name in the user name make a new one for every session.
 const maxRoutes = 1024
@@ -123,7 +130,7 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 		r.forward = r.forwardTransport()
 		r.pinned = r.pinnedTransport()
 	default:
-		return nil, fmt.Errorf("proxyauth: proxy URL scheme %q is not supported: use http, https, socks5 or socks5h", key.scheme)
+		return nil, proxySchemeError(key.scheme)
 	}
 
 	c.mu.Lock()

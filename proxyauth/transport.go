@@ -87,7 +87,8 @@ type Transport struct {
 	// they apply. Nil is silent.
 	Logger *slog.Logger
 
-	environment CredentialFunc // for nil Credentials; nil: EnvironmentCredentials()
+	environment CredentialFunc  // for nil Credentials; nil: EnvironmentCredentials()
+	variables   *proxyVariables // what Proxy was made of, for Diagnose; nil: not by FromEnvironment
 
 	once sync.Once
 	core atomic.Pointer[core] // which fmt does not follow, as it does any other with %s
@@ -113,7 +114,8 @@ type core struct {
 	base        *http.Transport // the original's clone
 	proxy       func(*http.Request) (*url.URL, error)
 	source      CredentialSource
-	environment CredentialFunc // where source is nil
+	environment CredentialFunc  // where source is nil
+	variables   *proxyVariables // of FromEnvironment
 	schemes     []Scheme
 	proxyTLS    *tls.Config
 	noClearText bool
@@ -144,6 +146,7 @@ func (t *Transport) settings() *core {
 			proxy:       t.Proxy,
 			source:      t.Credentials,
 			environment: t.environment,
+			variables:   t.variables,
 			schemes:     t.Schemes,
 			noClearText: t.ForbidCleartextBasic,
 			rejectedFor: t.RejectedFor,
@@ -233,7 +236,8 @@ var errProxyURL = errors.New("proxyauth: invalid proxy URL, not shown because it
 	"write special characters of the user name and password percent-encoded")
 
 func withoutUserinfo(err error) error {
-	if text := err.Error(); strings.Contains(text, "://") && strings.Contains(text, "@") {
+	var parse *url.Error
+	if errors.As(err, &parse) || strings.Contains(err.Error(), "@") {
 		return errProxyURL
 	}
 	return err

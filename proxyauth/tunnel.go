@@ -171,7 +171,7 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 		} else if connectionLost(err) {
 			err = &lostError{error: err}
 		}
-		return nil, fmt.Errorf("proxyauth: proxy %s: CONNECT %s: %w", c.r.name, c.req.Host, err)
+		return nil, &legError{c.r.name, "CONNECT " + c.req.Host, err}
 	}
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		return resp, nil

@@ -6,13 +6,26 @@ import (
 	"net/url"
 	"os"
 	"strings"
-
-	"golang.org/x/net/http/httpproxy"
 )
 
+// fromEnvironment returns what the environment says about proxies, by the rules
+// of FromEnvironment if that made the Transport, else by those of net/http.
+func (c *core) fromEnvironment() *proxyVariables {
+	if c.variables != nil {
+		return c.variables
+	}
+	return &proxyVariables{
+		forHTTP:  lookup("HTTP_PROXY", "http_proxy"),
+		forHTTPS: lookup("HTTPS_PROXY", "https_proxy"),
+		noProxy:  lookup("NO_PROXY", "no_proxy"),
+		cgi:      os.Getenv("REQUEST_METHOD") != "",
+	}
+}
+
 // describeEnvironment tells which variables that matter on the way to a target
-// are set, without what is secret in them.
-func describeEnvironment() (details []string, wrong bool) {
+// are set, without what is secret in them, and what is wrong with them.
+func (c *core) describeEnvironment() (details []string, wrong bool) {
+	v := c.fromEnvironment()
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"} {
 		lower := strings.ToLower(name)
 		for _, name := range []string{name, lower} {
@@ -20,13 +33,16 @@ func describeEnvironment() (details []string, wrong bool) {
 			if value == "" {
 				continue
 			}
-			shown, valid := value, !strings.Contains(value, "@")
-			if lower != "no_proxy" {
-				shown, valid = showProxy(value)
-			} else if !valid {
+			shown := value
+			switch {
+			case lower != "no_proxy":
+				shown, _ = showProxy(value)
+			case strings.Contains(value, "@"):
 				shown = "(not shown: there is an @ in it)"
 			}
-			wrong = wrong || !valid
+			if lower == "all_proxy" && !v.all && !v.off {
+				shown += ", which only FromEnvironment reads"
+			}
 			details = append(details, name+"="+shown)
 		}
 		if a, b := os.Getenv(name), os.Getenv(lower); a != "" && b != "" && a != b {
@@ -46,13 +62,24 @@ func describeEnvironment() (details []string, wrong bool) {
 		}
 		detail := name + "=" + value
 		switch name {
-		case "PROXY_PASS_FILE", "KRB5_CLIENT_KTNAME", "SSL_CERT_FILE":
+		case "USE_PROXY":
+			if c.variables == nil {
+				wrong = true
+				detail += ", which only FromEnvironment reads"
+			}
+		case "KRB5_CLIENT_KTNAME", "SSL_CERT_FILE":
 			if _, err := os.Stat(strings.TrimPrefix(value, "FILE:")); err != nil {
 				wrong = true
 				detail += ", which cannot be read"
 			}
 		}
 		details = append(details, detail)
+	}
+	for _, err := range append(v.mistakes(), mistake(c.environment)) {
+		if err != nil {
+			wrong = true
+			details = append(details, strings.TrimPrefix(err.Error(), "proxyauth: "))
+		}
 	}
 	return details, wrong
 }
@@ -74,29 +101,6 @@ func showProxy(value string) (shown string, valid bool) {
 	return shown, true
 }
 
-// environmentProxy returns what net/http's rules make of the environment for a
-// target.
-func environmentProxy(target *url.URL) *url.URL {
-	u, err := httpproxy.FromEnvironment().ProxyFunc()(target)
-	if err != nil {
-		return nil
-	}
-	return u
-}
-
-// environmentVariable returns the variable that has the proxy for a target, and
-// whether it is valid; "" if none has.
-func environmentVariable(target *url.URL) (name string, valid bool) {
-	name = strings.ToUpper(target.Scheme) + "_PROXY"
-	for _, name := range []string{name, strings.ToLower(name)} {
-		if value := os.Getenv(name); value != "" {
-			_, valid = showProxy(value)
-			return name, valid
-		}
-	}
-	return "", false
-}
-
 // whyDirect tells why there is no proxy for a target, as far as that can be
 // known, and what to do if there should be one.
 func (c *core) whyDirect(target *url.URL) (why, remedy string) {
@@ -110,25 +114,32 @@ func (c *core) whyDirect(target *url.URL) (why, remedy string) {
 		return "Transport.Proxy is nil, and Base.Proxy too: a Base of one's own does not read the environment",
 			"set Base.Proxy to http.ProxyFromEnvironment, or begin with http.DefaultTransport.(*http.Transport).Clone()"
 	}
-	e := httpproxy.FromEnvironment()
-	value := e.HTTPProxy
-	if target.Scheme == "https" {
-		value = e.HTTPSProxy
-	}
+	v := c.fromEnvironment()
+	set := v.of(target.Scheme)
+	_, valid := showProxy(set.value)
 	host := target.Hostname()
 	ip := net.ParseIP(host)
 	switch {
-	case value == "" && (os.Getenv(other) != "" || os.Getenv(strings.ToLower(other)) != ""):
+	case v.off:
+		return "USE_PROXY=" + os.Getenv("USE_PROXY") + " switches proxies off", "unset USE_PROXY"
+	case set.value == "" && lookup(other, strings.ToLower(other)).value != "":
 		return fmt.Sprintf("%s is set, but %s is not, and that one counts for %s:// targets", other, variable, target.Scheme), remedy
-	case value == "" && (os.Getenv("ALL_PROXY") != "" || os.Getenv("all_proxy") != ""):
-		return "ALL_PROXY is set, but net/http does not read it", remedy
-	case value == "":
+	case set.value == "" && !v.all && lookup("ALL_PROXY", "all_proxy").value != "":
+		return "ALL_PROXY is set, but net/http does not read it", remedy + ", or use FromEnvironment"
+	case set.value == "":
 		return variable + " is not set", remedy
+	case !valid:
+		return "the value of " + set.name + " is not a valid URL, and net/http passes over it", correctURL
 	case strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback():
 		return "the environment's proxy is never used for localhost and loopback addresses (a rule of net/http)",
 			"name the host otherwise, or set Transport.Proxy"
-	case environmentProxy(target) == nil:
-		return "NO_PROXY excludes " + host, "change NO_PROXY"
+	}
+	if u, err := v.proxyFunc()(target); u == nil && err == nil && v.noProxy.value != "" {
+		return v.noProxy.name + " excludes " + host, "change " + v.noProxy.name
 	}
 	return "Transport.Proxy (or Base.Proxy) gives none, though the environment has one", "look into that function; net/http reads the environment once for the process"
 }
+
+// correctURL is what to do about a proxy URL that is not one.
+const correctURL = "correct the proxy URL: http://host:port or https://host:port; in user name and password " +
+	`write "@" as %40, "/" as %2F, "#" as %23, "?" as %3F, "%" as %25 and a blank as %20, or use PROXY_USER and PROXY_PASS`

@@ -122,6 +122,20 @@ var setups = []setup{
 		step: "proxy", cause: []string{"the value of HTTPS_PROXY is not a valid URL"}, remedy: []string{"correct the proxy URL", `"#" as %23`},
 	},
 	{
+		name: "percent-in-password",
+		env:  map[string]string{"HTTPS_PROXY": "http://alice:open%sesame@" + proxyAddr},
+		step: "TCP", cause: []string{"cannot be reached"}, remedy: []string{"the value of HTTPS_PROXY is not a valid URL", `"%" as %25`},
+	},
+	{
+		name: "open-password-file",
+		env:  map[string]string{"PROXY_PASS": "", "PROXY_PASS_FILE": "testdata/open-password"},
+		start: func(t *testing.T, n *network) {
+			require.NoError(t, os.Chmod("testdata/open-password", 0o644))
+			n.proxy(t, proxytest.New(config(digest, basic)))
+		},
+		step: "CONNECT", cause: []string{"everyone can read it", "chmod o-r"}, remedy: []string{"see to PROXY_USER and PROXY_PASS"},
+	},
+	{
 		name: "name-unknown",
 		start: func(_ *testing.T, n *network) {
 			n.err = &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "proxy.corp", IsNotFound: true}}
