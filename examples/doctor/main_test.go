@@ -127,13 +127,10 @@ var setups = []setup{
 		step: "TCP", cause: []string{"cannot be reached"}, remedy: []string{"the value of HTTPS_PROXY is not a valid URL", `"%" as %25`},
 	},
 	{
-		name: "open-password-file",
-		env:  map[string]string{"PROXY_PASS": "", "PROXY_PASS_FILE": "testdata/open-password"},
-		start: func(t *testing.T, n *network) {
-			require.NoError(t, os.Chmod("testdata/open-password", 0o644))
-			n.proxy(t, proxytest.New(config(digest, basic)))
-		},
-		step: "CONNECT", cause: []string{"everyone can read it", "chmod o-r"}, remedy: []string{"see to PROXY_USER and PROXY_PASS"},
+		name:  "two-passwords",
+		env:   map[string]string{"PROXY_PASS_FILE": "/run/secrets/proxy"},
+		start: func(t *testing.T, n *network) { n.proxy(t, proxytest.New(config(digest, basic))) },
+		step:  "CONNECT", cause: []string{"PROXY_PASS and PROXY_PASS_FILE are both set: keep one"}, remedy: []string{"see to PROXY_USER and PROXY_PASS"},
 	},
 	{
 		name: "name-unknown",
