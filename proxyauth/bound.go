@@ -95,7 +95,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		if last && x.lead == nil {
 			var settled *standing
-			if settled, x.lead, err = x.r.enter(x.req, true); err != nil {
+			if settled, x.lead, err = x.r.enter(x.req, toShow); err != nil {
 				x.m.unpin()
 				return nil, err
 			}
@@ -104,6 +104,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				x.m.unpin()
 				return nil, errMoved
 			}
+			x.r.shows(x.lead)
 		}
 		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
@@ -212,13 +213,13 @@ func (x *exchange) reenter() error {
 	settled := x.r.standing.Load()
 	if x.lead == nil {
 		var err error
-		if settled, x.lead, err = x.r.enter(x.req, false); err != nil {
+		if settled, x.lead, err = x.r.enter(x.req, toBegin); err != nil {
 			return err
 		}
 	}
 	switch {
 	case settled == nil:
-		x.st = x.r.unknown(x.req)
+		x.st = x.begin()
 	case settled.refusal != nil:
 		return settled.refusal.again(x.req)
 	default:

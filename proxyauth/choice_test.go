@@ -409,6 +409,38 @@ func TestLeadersTroubleIsItsOwn(t *testing.T) {
 	}
 }
 
+// Origins that are slow hold up nobody for long, even if all that was asked for
+// first is slow, be it through a proxy that asks for nothing.
+func TestSlowLeads(t *testing.T) {
+	for name, auth := range map[string][]proxytest.Auth{"open": nil, "Basic": {proxytest.Basic{Realm: "r"}}, "NTLM": {proxytest.NTLM{}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOrigin(t)
+			slow, ended := make(chan struct{}), make(chan error)
+			arrived := make(chan struct{}, 2)
+			o.handler = func(w http.ResponseWriter, req *http.Request) {
+				if req.URL.Path == "/slow" {
+					arrived <- struct{}{}
+					<-slow
+				}
+				io.WriteString(w, "origin")
+			}
+			p := newProxy(t, proxytest.Config{Auth: auth, Users: alice})
+			tr := newTransport(t, p, o)
+			for range 2 {
+				go func() { _, _, err := fetch(tr, o.HTTP.URL+"/slow"); ended <- err }()
+				<-arrived
+			}
+			requireOK(t, tr, o.HTTP.URL+"/quick")
+			require.LessOrEqual(t, p.Attempts("alice"), 3)
+			close(slow)
+			for range 2 {
+				require.NoError(t, <-ended)
+			}
+		})
+	}
+}
+
 // A lead that waits for a slow origin is taken over by one other request.
 func TestSlowLead(t *testing.T) {
 	t.Parallel()

@@ -80,7 +80,7 @@ type exchange struct {
 func (r *route) run(m message) (resp *http.Response, err error) {
 	x := exchange{r: r, m: m, req: m.request(), lost: r.lost.Load()}
 	r.t.counters.exchanges.Add(1)
-	if x.st, x.lead, err = r.enter(x.req, false); err != nil {
+	if x.st, x.lead, err = r.enter(x.req, toBegin); err != nil {
 		return nil, err
 	}
 	defer func() { r.release(x.lead, err) }()
@@ -88,11 +88,14 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 		if err = r.doubted(x.req); err != nil {
 			return nil, err
 		}
-		x.st = r.unknown(x.req)
+		x.st = x.begin()
 	}
 	for round := 1; ; round++ {
 		var a answer
 		begin := time.Now()
+		if x.st.scheme != nil {
+			r.shows(x.lead)
+		}
 		switch {
 		case x.st.bound != nil:
 			resp, err = x.sendBound()
@@ -228,7 +231,7 @@ func (x *exchange) next(a answer) error {
 	// From here on only one request at a time sends credentials.
 	if x.lead == nil {
 		x.letGo()
-		settled, lead, err := x.r.enter(x.req, false)
+		settled, lead, err := x.r.enter(x.req, toAnswer)
 		if err != nil {
 			return err
 		}
@@ -286,6 +289,15 @@ func (x *exchange) realm() string {
 		return offers[0].Param("realm")
 	}
 	return ""
+}
+
+// begin returns how to begin with a proxy of which nothing is known; without a
+// lead no credentials are sent.
+func (x *exchange) begin() *standing {
+	if x.lead == nil {
+		return &standing{}
+	}
+	return x.r.unknown(x.req)
 }
 
 // prepare keeps how the proxy is to be answered for the next request, where

@@ -14,9 +14,9 @@ type proof struct{ at atomic.Int64 } // Unix time in ns
 const (
 	proofLasts = 10 * time.Second
 
-	// proofWait is how long others wait for the proof to be renewed. One that
+	// proofPatience is how long others wait for the proof to be renewed. What
 	// takes longer waits for its origin: the proxy has let it pass.
-	proofWait = 2 * time.Second
+	proofPatience = time.Second
 )
 
 func (p *proof) fresh() bool { return time.Now().UnixNano()-p.at.Load() < int64(proofLasts) }

@@ -48,28 +48,41 @@ type rejection struct {
 // whether they are right, or no longer, are only sent under a lead: a thousand
 // goroutines must not try one wrong password a thousand times.
 type lead struct {
-	from time.Time
-	done chan struct{} // closed when it is known how the route stands, or by release
-	over bool          // it is; of route.mu
-	next bool          // taken over from one that took too long
-	err  *AuthError    // set before done is closed: ends those who waited, too
+	from     time.Time
+	patience time.Duration // how long others wait for it
+	done     chan struct{} // closed when it is known how the route stands, or by release
+	over     bool          // it is; of route.mu
+	shown    bool          // credentials went out under it; of route.mu
+	err      *AuthError    // set before done is closed: ends those who waited, too
 }
 
-// maxWait is how long a request waits for another one to find out before it
-// takes over the lead: mostly the other waits for a slow origin, which means
-// that it got through. It is taken over once only, for maxTrials.
-const maxWait = 10 * time.Second
+// leadPatience is how long a request waits for another one to find out. One that
+// takes longer waits, mostly, for a slow origin, which means that it got through.
+// Where it has shown no credentials the others then go on without, too. Else one
+// of them takes over, which is another attempt at the account; so for that one
+// the rest have twice the patience.
+const leadPatience = 2 * time.Second
 
 var errCanceled = errors.New("proxyauth: request canceled")
 
+// A purpose is what a request enters a route for.
+type purpose int
+
+const (
+	toBegin  purpose = iota // it may go without credentials, to be asked for them
+	toAnswer                // it has been asked
+	toShow                  // it has a connection of a scheme that is bound to it, and no other will do
+)
+
 // enter returns how to send req: by the standing of its route, or with the lead
-// to find out, or to prove the standing again. Where the proxy is known to
-// refuse, the error says so at once. showing says that credentials will be sent;
-// a connection-bound scheme may find a connection that needs none.
-func (r *route) enter(req *http.Request, showing bool) (*standing, *lead, error) {
+// to find out, or to prove the standing again; or neither, to begin without
+// credentials. Where the proxy is known to refuse, the error says so at once. A
+// connection-bound scheme may find a connection that needs no credentials, and so
+// no lead until it is to show them.
+func (r *route) enter(req *http.Request, why purpose) (*standing, *lead, error) {
 	for {
 		st := r.standing.Load()
-		if st != nil && st.refusal == nil && (st.certain() || st.bound != nil && !showing) {
+		if st != nil && st.refusal == nil && (st.certain() || st.bound != nil && why != toShow) {
 			return st, nil, nil
 		}
 		if st != nil && st.refusal != nil {
@@ -89,41 +102,66 @@ func (r *route) enter(req *http.Request, showing bool) (*standing, *lead, error)
 		}
 		other := r.learner
 		if other == nil {
-			l := &lead{from: time.Now(), done: make(chan struct{})}
+			l := &lead{from: time.Now(), patience: leadPatience, done: make(chan struct{})}
 			r.learner = l
 			r.mu.Unlock()
 			return st, l, nil
 		}
 		r.mu.Unlock()
 
-		var tooLong <-chan time.Time
-		if st != nil || !other.next {
-			wait := maxWait
-			if st != nil {
-				wait = proofWait - time.Since(other.from)
-			}
-			timer := time.NewTimer(wait)
-			defer timer.Stop()
-			tooLong = timer.C
+		patience := other.patience
+		if st != nil {
+			patience = proofPatience
 		}
-		select {
-		case <-other.done:
-			if other.err != nil {
-				return nil, nil, other.err.again(req)
-			}
-		case <-req.Context().Done():
-			return nil, nil, context.Cause(req.Context())
-		case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
-			return nil, nil, errCanceled
-		case <-tooLong:
-			if st != nil && r.standing.Load() == st {
-				return st, nil, nil
-			}
+		ended, err := other.wait(req, patience)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case ended && other.err != nil:
+			return nil, nil, other.err.again(req)
+		case ended:
+		case st != nil && r.standing.Load() == st:
+			return st, nil, nil
+		case why == toBegin && !r.hasShown(other):
+			return nil, nil, nil
+		default:
 			if l := r.takeOver(other); l != nil {
 				return nil, l, nil
 			}
 		}
 	}
+}
+
+// wait returns when the lead has ended or is older than patience, or with the
+// error of req when that ends before.
+func (l *lead) wait(req *http.Request, patience time.Duration) (ended bool, err error) {
+	timer := time.NewTimer(patience - time.Since(l.from))
+	defer timer.Stop()
+	select {
+	case <-l.done:
+		return true, nil
+	case <-req.Context().Done():
+		return false, context.Cause(req.Context())
+	case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
+		return false, errCanceled
+	case <-timer.C:
+		return false, nil
+	}
+}
+
+// shows notes that credentials go out under l, which may be nil.
+func (r *route) shows(l *lead) {
+	if l != nil {
+		r.mu.Lock()
+		l.shown = true
+		r.mu.Unlock()
+	}
+}
+
+func (r *route) hasShown(l *lead) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return l.shown
 }
 
 // takeOver returns the lead in place of other, or nil if that has ended or was
@@ -134,8 +172,12 @@ func (r *route) takeOver(other *lead) *lead {
 	if r.learner != other {
 		return nil
 	}
-	r.learner = &lead{from: time.Now(), done: make(chan struct{}), next: true}
-	return r.learner
+	l := &lead{from: time.Now(), patience: leadPatience, done: make(chan struct{})}
+	if other.shown {
+		l.patience = 2 * other.patience
+	}
+	r.learner = l
+	return l
 }
 
 // release ends a lead; l may be nil. Waiting requests go on by the standing, or
