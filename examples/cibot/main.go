@@ -19,6 +19,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -58,8 +59,8 @@ func run(ctx context.Context, w io.Writer, proxy, api, job string) error {
 		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
 	}
 	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
+	if err != nil || proxyURL.Hostname() == "" { // err would show a password
+		return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
 	}
 	base.Proxy = http.ProxyURL(proxyURL)
 	if api == "" {

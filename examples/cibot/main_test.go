@@ -49,6 +49,17 @@ func TestRun(t *testing.T) {
 	requireOutput(t, &out)
 }
 
+// What is not a URL may hold a password, which no error repeats.
+func TestProxyIsNotShown(t *testing.T) {
+	for _, proxy := range []string{
+		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
+	} {
+		err := run(t.Context(), io.Discard, proxy, "", "1")
+		require.ErrorContains(t, err, "percent-encoded")
+		require.NotContains(t, err.Error(), "1234")
+	}
+}
+
 // Forwarded and tunnelled, through proxies that demand NTLM and Digest. The cut
 // takes the connection with it, and the next one costs what a scheme needs.
 func TestProxies(t *testing.T) {

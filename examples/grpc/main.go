@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -58,8 +59,8 @@ func run(w io.Writer, proxy, addr string) error {
 		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
 	}
 	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
+	if err != nil || proxyURL.Hostname() == "" { // err would show a password
+		return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
 	}
 	transport.Proxy = http.ProxyURL(proxyURL)
 	trust := &tls.Config{}

@@ -26,6 +26,17 @@ func TestRun(t *testing.T) {
 	require.Equal(t, "the server runs \"uptime\"\n", out.String())
 }
 
+// What is not a URL may hold a password, which no error repeats.
+func TestProxyIsNotShown(t *testing.T) {
+	for _, proxy := range []string{
+		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
+	} {
+		err := run(io.Discard, proxy, "", "uptime")
+		require.ErrorContains(t, err, "percent-encoded")
+		require.NotContains(t, err.Error(), "1234")
+	}
+}
+
 // Commands, and bytes both ways through a forwarded port, through proxies that
 // demand NTLM and Digest. Each connection is one tunnel.
 func TestProxies(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -60,8 +61,8 @@ func run(w io.Writer, proxy, target string) error {
 		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
 	}
 	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
+	if err != nil || proxyURL.Hostname() == "" { // err would show a password
+		return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
 	}
 	base.Proxy = http.ProxyURL(proxyURL)
 	if target == "" {
