@@ -5,8 +5,9 @@
 //	go run ./examples/cibot
 //
 // The proxy (it demands NTLM) and the API are in this process; the API cuts the
-// first download off. Real ones are named by flags, and the password for the
-// proxy by the environment. What the API looks like is at the top of api.go.
+// first download off. Real ones are named by flags (the proxy by HTTPS_PROXY,
+// too), and the password for the proxy by the environment. What the API looks
+// like is at the top of api.go.
 //
 //	PROXY_USER='CORP\alice' PROXY_PASS=secret \
 //		go run ./examples/cibot -proxy http://proxy.corp:3128 -api https://ci.example -job 42
@@ -35,7 +36,7 @@ import (
 )
 
 func main() {
-	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: one in this process")
+	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -api that of the environment, otherwise one in this process")
 	api := flag.String("api", "", "`URL` of the API; empty: one in this process")
 	job := flag.String("job", "1", "`number` of the job")
 	timeout := flag.Duration("timeout", time.Hour, "how long to try")
@@ -51,18 +52,20 @@ func main() {
 func run(ctx context.Context, w io.Writer, proxy, api, job string) error {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.ResponseHeaderTimeout = time.Minute      // a time limit for the whole would end long downloads
-	transport := &proxyauth.Transport{Base: base} // credentials: PROXY_USER and PROXY_PASS
+	transport := &proxyauth.Transport{Base: base} // from the environment: HTTPS_PROXY, PROXY_USER, PROXY_PASS
 	bot := &bot{out: w, api: api, every: time.Second}
-	if proxy == "" {
+	switch {
+	case proxy != "":
+		u, err := url.Parse(proxy)
+		if err != nil || u.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
+		}
+		base.Proxy = http.ProxyURL(u)
+	case api == "":
 		p := proxytest.New(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: map[string]string{"alice": "secret"}})
 		defer p.Close()
-		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
+		base.Proxy, transport.Credentials = http.ProxyURL(p.URL), proxyauth.UserPassword("alice", "secret")
 	}
-	proxyURL, err := url.Parse(proxy)
-	if err != nil || proxyURL.Hostname() == "" { // err would show a password
-		return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
-	}
-	base.Proxy = http.ProxyURL(proxyURL)
 	if api == "" {
 		server := httptest.NewTLSServer(newBuild())
 		defer server.Close()

@@ -49,6 +49,15 @@ func TestRun(t *testing.T) {
 	requireOutput(t, &out)
 }
 
+// With a real API the proxy is the environment's, if no flag names one.
+func TestEnvironment(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second/2) // less than the pause before another attempt
+	defer cancel()
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+	require.ErrorContains(t, run(ctx, io.Discard, "", "https://ci.example", "1"), "proxy http://127.0.0.1:9")
+}
+
 // What is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{

@@ -29,6 +29,13 @@ func TestRun(t *testing.T) {
 	require.Equal(t, wantOutput, out.String())
 }
 
+// With a real server the proxy is the environment's, if no flag names one.
+func TestEnvironment(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+	require.ErrorContains(t, run(io.Discard, "", "wss://echo.example/"), "proxy http://127.0.0.1:9")
+}
+
 // What is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{
