@@ -34,7 +34,7 @@ func (b *bot) download(ctx context.Context, j *job, path string) (int64, error) 
 
 	d := &download{file: file, sum: sha256.New(), out: b.out}
 	for cuts := 0; ; cuts++ {
-		body, err := d.request(ctx, b.client, artifact.String())
+		body, err := d.request(ctx, b, artifact.String())
 		if err != nil {
 			return 0, err
 		}
@@ -67,7 +67,7 @@ type download struct {
 
 // request asks for what is not there yet (RFC 9110, section 14), or for
 // everything if it has changed meanwhile.
-func (d *download) request(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
+func (d *download) request(ctx context.Context, b *bot, url string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (d *download) request(ctx context.Context, client *http.Client, url string)
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.done))
 		req.Header.Set("If-Range", d.etag)
 	}
-	resp, err := client.Do(req)
+	resp, err := b.send(req)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
@@ -75,6 +76,7 @@ func run(ctx context.Context, w io.Writer, proxy, api, job string) error {
 	}
 
 	// -------------------------------------------------------------------------
+	transport.Retry = &proxyauth.RetryPolicy{} // a proxy that is down for a moment
 	bot.client = &http.Client{Transport: transport}
 	// -------------------------------------------------------------------------
 	defer bot.client.CloseIdleConnections()
@@ -130,7 +132,7 @@ func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
 		if etag != "" {
 			req.Header.Set("If-None-Match", etag)
 		}
-		resp, err := b.client.Do(req)
+		resp, err := b.send(req)
 		if err != nil {
 			return nil, err
 		}
@@ -154,16 +156,15 @@ func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
 		default:
 			return nil, fmt.Errorf("%s: the job ended in state %q", jobURL, j.State)
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(wait):
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
 
 // upload sends a file. The body has a known length and can be had again, for a
-// connection that turns out to be dead, or a proxy that asks in between.
+// connection that turns out to be dead, a proxy that asks in between, or an API
+// that is busy.
 func (b *bot) upload(ctx context.Context, path, url string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -180,7 +181,7 @@ func (b *bot) upload(ctx context.Context, path, url string) error {
 	}
 	req.ContentLength = info.Size()
 	req.GetBody = func() (io.ReadCloser, error) { return os.Open(path) }
-	resp, err := b.client.Do(req)
+	resp, err := b.send(req)
 	if err != nil {
 		return err
 	}
@@ -190,4 +191,63 @@ func (b *bot) upload(ctx context.Context, path, url string) error {
 	}
 	_, err = fmt.Fprintf(b.out, "report: %d bytes uploaded\n", info.Size())
 	return err
+}
+
+// send sends a request, and again when the API has asked to come back later.
+func (b *bot) send(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	for {
+		resp, err := b.client.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		wait, asked := retryAfter(resp)
+		if !asked {
+			return resp, nil
+		}
+		resp.Body.Close()
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < wait {
+			return nil, fmt.Errorf("%s: %s: to come back in %v, which is too late", req.URL.Redacted(), resp.Status, wait)
+		}
+		if err := sleep(ctx, max(wait, b.every)); err != nil {
+			return nil, err
+		}
+		req = req.Clone(ctx)
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// retryAfter returns how long the API wants to be left alone, and whether it
+// says so (RFC 9110, section 10.2.3).
+func retryAfter(resp *http.Response) (wait time.Duration, asked bool) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	value := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	now, err := http.ParseTime(resp.Header.Get("Date")) // by the API's clock, if it tells it
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, at.Sub(now)), true
+}
+
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
