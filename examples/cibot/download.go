@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -38,15 +40,21 @@ func (b *bot) download(ctx context.Context, j *job, path string) (int64, error) 
 		if err != nil {
 			return 0, err
 		}
+		switch {
+		case cuts > 0 && d.done > 0:
+			fmt.Fprintf(b.out, "artifact: cut off, going on at byte %d\n", d.done)
+		case cuts > 0:
+			fmt.Fprintln(b.out, "artifact: cut off, beginning again")
+		}
 		_, err = io.Copy(d, body)
 		body.Close()
 		if err == nil {
 			break
 		}
-		if cuts == maxCuts || ctx.Err() != nil {
+		var local *fs.PathError // of our file: no other answer can mend that
+		if cuts == maxCuts || ctx.Err() != nil || errors.As(err, &local) {
 			return 0, err
 		}
-		fmt.Fprintf(b.out, "artifact: cut off, going on at byte %d\n", d.done)
 	}
 	if got := hex.EncodeToString(d.sum.Sum(nil)); got != j.SHA256 {
 		return 0, fmt.Errorf("artifact: SHA-256 is %s, not %s", got, j.SHA256)
@@ -99,6 +107,9 @@ func (d *download) request(ctx context.Context, b *bot, url string) (io.ReadClos
 }
 
 func (d *download) restart() error {
+	if d.done == 0 {
+		return nil
+	}
 	d.done = 0
 	d.sum.Reset()
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {

@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -113,6 +118,58 @@ func TestProxies(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An artifact that cannot be had in parts is got anew, and that is what is said.
+func TestCutWithoutETag(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	for _, etag := range []string{"", `W/"1"`} {
+		downloads := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			require.NotContains(t, req.Header, "Range")
+			w.Header().Set("ETag", etag)
+			w.Header().Set("Content-Length", "2")
+			if downloads++; downloads == 1 {
+				io.WriteString(w, "y")
+				http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}
+			io.WriteString(w, "xx")
+		}))
+		defer server.Close()
+		var out bytes.Buffer
+		b := &bot{client: server.Client(), api: server.URL, out: &out}
+		path := filepath.Join(t.TempDir(), "artifact")
+		_, err := b.download(t.Context(), &job{SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("xx")))}, path)
+		require.NoError(t, err)
+		require.Contains(t, out.String(), "artifact: cut off, beginning again\n")
+		got, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "xx", string(got))
+	}
+}
+
+// A disk that is full is no fault of the API, which is not asked again.
+func TestFullDisk(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	const full = "/dev/full" // takes nothing
+	if _, err := os.Stat(full); err != nil {
+		t.Skip("there is no ", full)
+	}
+	downloads := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		downloads++
+		io.WriteString(w, "x")
+	}))
+	defer server.Close()
+	var out bytes.Buffer
+	b := &bot{client: server.Client(), api: server.URL, out: &out}
+	_, err := b.download(t.Context(), &job{SHA256: sumOfX}, full)
+	var local *fs.PathError
+	require.ErrorAs(t, err, &local)
+	require.Equal(t, "write", local.Op)
+	require.Equal(t, 1, downloads)
+	require.Empty(t, out.String())
 }
 
 // A proxy that is down for a moment does not end the work; its refusal does.
