@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,6 +167,12 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.counts.requests.Add(1)
 	switch {
+	case isConnect && !hasPort(req.URL):
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("%q is not host:port: write it like CONNECT www.example.com:443", req.URL.Host))
+		return
+	case endsHere(req):
+		serveLast(w, req)
+		return
 	case httpguts.HeaderValuesContainsToken(viaNames(req.Header["Via"]), r.name), r.isSelf(hostPort(req.URL)):
 		refuse(w, http.StatusLoopDetected, "this request has come back to the relay: its upstream, or the target, is the relay itself")
 		return
@@ -197,6 +204,39 @@ func viaNames(fields []string) []string {
 		}
 	}
 	return names
+}
+
+// hasPort reports whether a CONNECT says what to connect to (RFC 9110 §9.3.6).
+func hasPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Hostname() != "" && err == nil && port > 0
+}
+
+// endsHere reports whether a request goes no further (RFC 9110 §7.6.2). For one
+// that does, it counts this hop.
+func endsHere(req *http.Request) bool {
+	if req.Method != http.MethodOptions && req.Method != http.MethodTrace {
+		return false
+	}
+	left, err := strconv.ParseUint(req.Header.Get("Max-Forwards"), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // not there, or nonsense; out of range it is the largest
+		return false
+	}
+	if left > 0 {
+		req.Header.Set("Max-Forwards", strconv.FormatUint(left-1, 10))
+	}
+	return left == 0
+}
+
+// serveLast answers what goes no further: OPTIONS, and TRACE with the request
+// as it came, but for what is secret (RFC 9110 §9.3.8).
+func serveLast(w http.ResponseWriter, req *http.Request) {
+	if req.Method == http.MethodTrace {
+		w.Header().Set("Content-Type", "message/http")
+		fmt.Fprintf(w, "%s %s %s\r\nHost: %s\r\n", req.Method, req.RequestURI, req.Proto, req.Host)
+		req.Header.WriteSubset(w, map[string]bool{"Authorization": true, "Proxy-Authorization": true, "Cookie": true})
+		io.WriteString(w, "\r\n")
+	}
 }
 
 func hostPort(u *url.URL) string {

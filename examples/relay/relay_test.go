@@ -596,10 +596,54 @@ func TestErrors(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, status, resp.StatusCode)
 	}
-	_, in = w.raw(t, "CONNECT noport.example HTTP/1.1\r\nHost: noport.example\r\n\r\n")
-	resp, err = http.ReadResponse(in, nil)
+}
+
+// RFC 9110 §9.3.6: without a valid port there is no tunnel.
+func TestConnectWithoutPort(t *testing.T) {
+	w := newWorld(t, settings{}, echo)
+	for _, target := range []string{"a.example", "a.example:", "a.example:0", "a.example:99999", ":443", "[2001:db8::1]", "/path"} {
+		_, in := w.raw(t, "CONNECT "+target+" HTTP/1.1\r\nHost: a.example\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusBadRequest, resp.StatusCode, target)
+		require.Contains(t, string(text), "CONNECT www.example.com:443")
+	}
+	require.Zero(t, w.proxy.Counts().Requests)
+}
+
+// RFC 9110 §7.6.2: who is the last one to forward, and who answers.
+func TestMaxForwards(t *testing.T) {
+	w := newWorld(t, settings{}, func(w http.ResponseWriter, req *http.Request) {
+		fmt.Fprint(w, "origin: ", strings.Join(req.Header["Max-Forwards"], ","))
+	})
+	for _, c := range []struct{ method, field, want string }{
+		{"OPTIONS", "Max-Forwards: 0\r\n", ""},
+		{"OPTIONS", "Max-Forwards: 3\r\n", "origin: 2"},
+		{"TRACE", "Max-Forwards: 1\r\n", "origin: 0"},
+		{"TRACE", "Max-Forwards: 99999999999999999999\r\n", "origin: 18446744073709551614"}, // the largest that is known here
+		{"TRACE", "", "origin: "},
+		{"OPTIONS", "Max-Forwards: some\r\n", "origin: some"},
+		{"GET", "Max-Forwards: 0\r\n", "origin: 0"}, // has no meaning
+	} {
+		_, in := w.raw(t, c.method+" "+plainURL+"/ HTTP/1.1\r\nHost: www.example.com\r\n"+c.field+"\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "200 "+c.want, fmt.Sprint(resp.StatusCode, " ", string(text)), "%s %s", c.method, c.field)
+	}
+
+	// The answer to TRACE is the request itself, without what is secret in it.
+	const head = "TRACE " + plainURL + "/?q HTTP/1.1\r\nHost: www.example.com\r\n"
+	_, in := w.raw(t, head+"Authorization: Basic bWFsbG9yeTp4\r\nCookie: a=b\r\nMax-Forwards: 0\r\nProxy-Authorization: Basic bWFsbG9yeTp4\r\nVia: 1.0 fred\r\n\r\n")
+	resp, err := http.ReadResponse(in, nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "message/http", resp.Header.Get("Content-Type"))
+	require.Equal(t, head+"Max-Forwards: 0\r\nVia: 1.0 fred\r\n\r\n", string(text))
 }
 
 func TestStatusOfErrors(t *testing.T) {
