@@ -18,6 +18,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -812,6 +813,9 @@ func TestStatusPage(t *testing.T) {
 	require.Equal(t, int64(1), s.Authentication.Exchanges)
 	require.Equal(t, int64(1), s.Authentication.Handshakes)
 	require.Equal(t, []string{w.proxy.URL.String()}, s.Upstreams)
+	for _, key := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(text, -1) {
+		require.Regexp(t, "^[a-z_]+$", key[1])
+	}
 
 	for _, host := range []string{"rebound.example", "rebound.example:3128", "127.0.0.1.rebound.example"} {
 		resp, _ = ask("GET", "/", host)
