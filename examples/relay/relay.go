@@ -25,11 +25,12 @@ import (
 )
 
 type config struct {
-	proxies httpproxy.Config           // the upstream, and what goes without it
-	schemes []proxyauth.Scheme         // nil: the library's choice
-	source  proxyauth.CredentialSource // nil: the proxy URL's userinfo, PROXY_USER and PROXY_PASS
-	public  bool                       // others than this machine's users can connect
-	log     *slog.Logger
+	forHTTP, forHTTPS *url.URL                   // the upstreams for http:// and https:// URLs
+	bypass            string                     // hosts that go without them, as in NO_PROXY
+	schemes           []proxyauth.Scheme         // nil: the library's choice
+	source            proxyauth.CredentialSource // nil: the proxy URL's userinfo, PROXY_USER and PROXY_PASS
+	public            bool                       // others than this machine's users can connect
+	log               *slog.Logger
 }
 
 // A relay is a proxy for whoever can connect to it: tunnels for CONNECT, and
@@ -52,19 +53,19 @@ type relay struct {
 
 // newRelay returns the relay that will listen on addr.
 func newRelay(c config, addr *net.TCPAddr) (*relay, error) {
-	names, proxies, err := upstreamURLs(c.proxies)
-	if err != nil {
-		return nil, err
-	}
 	r := &relay{
-		log:       c.log,
-		addr:      addr,
-		name:      fmt.Sprintf("relay-%08x", rand.Uint32()),
-		upstreams: names,
-		proxies:   proxies,
-		public:    c.public,
+		log:    c.log,
+		addr:   addr,
+		name:   fmt.Sprintf("relay-%08x", rand.Uint32()),
+		public: c.public,
 	}
-	if slices.ContainsFunc(proxies, r.isSelf) {
+	for _, u := range []*url.URL{c.forHTTPS, c.forHTTP} {
+		name := (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() // without its userinfo
+		if !slices.Contains(r.upstreams, name) {
+			r.upstreams, r.proxies = append(r.upstreams, name), append(r.proxies, hostPort(u))
+		}
+	}
+	if slices.ContainsFunc(r.proxies, r.isSelf) {
 		return nil, errors.New("the upstream is this relay itself: set -upstream, since HTTPS_PROXY and HTTP_PROXY name the relay here")
 	}
 	r.counts.start = time.Now()
@@ -77,7 +78,8 @@ func newRelay(c config, addr *net.TCPAddr) (*relay, error) {
 		header, _ := ctx.Value(connectHeader{}).(http.Header)
 		return header, nil
 	}
-	proxyFor := c.proxies.ProxyFunc()
+	proxies := httpproxy.Config{HTTPProxy: c.forHTTP.String(), HTTPSProxy: c.forHTTPS.String(), NoProxy: c.bypass}
+	proxyFor := proxies.ProxyFunc()
 	r.transport = &proxyauth.Transport{
 		Base:        base,
 		Proxy:       func(req *http.Request) (*url.URL, error) { return proxyFor(req.URL) },
@@ -241,7 +243,7 @@ func serveLast(w http.ResponseWriter, req *http.Request) {
 
 func hostPort(u *url.URL) string {
 	if u.Port() == "" {
-		return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme])
 	}
 	return u.Host
 }
