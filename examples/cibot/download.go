@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,19 +36,25 @@ func (b *bot) download(ctx context.Context, j *job, path string) (int64, error) 
 
 	d := &download{file: file, sum: sha256.New(), out: b.out}
 	for cuts := 0; ; cuts++ {
-		body, err := d.request(ctx, b.client, artifact.String())
+		body, err := d.request(ctx, b, artifact.String())
 		if err != nil {
 			return 0, err
+		}
+		switch {
+		case cuts > 0 && d.done > 0:
+			fmt.Fprintf(b.out, "artifact: cut off, going on at byte %d\n", d.done)
+		case cuts > 0:
+			fmt.Fprintln(b.out, "artifact: cut off, beginning again")
 		}
 		_, err = io.Copy(d, body)
 		body.Close()
 		if err == nil {
 			break
 		}
-		if cuts == maxCuts || ctx.Err() != nil {
+		var local *fs.PathError // of our file: no other answer can mend that
+		if cuts == maxCuts || ctx.Err() != nil || errors.As(err, &local) {
 			return 0, err
 		}
-		fmt.Fprintf(b.out, "artifact: cut off, going on at byte %d\n", d.done)
 	}
 	if got := hex.EncodeToString(d.sum.Sum(nil)); got != j.SHA256 {
 		return 0, fmt.Errorf("artifact: SHA-256 is %s, not %s", got, j.SHA256)
@@ -67,7 +75,7 @@ type download struct {
 
 // request asks for what is not there yet (RFC 9110, section 14), or for
 // everything if it has changed meanwhile.
-func (d *download) request(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
+func (d *download) request(ctx context.Context, b *bot, url string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -77,7 +85,7 @@ func (d *download) request(ctx context.Context, client *http.Client, url string)
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.done))
 		req.Header.Set("If-Range", d.etag)
 	}
-	resp, err := client.Do(req)
+	resp, err := b.send(req)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +107,9 @@ func (d *download) request(ctx context.Context, client *http.Client, url string)
 }
 
 func (d *download) restart() error {
+	if d.done == 0 {
+		return nil
+	}
 	d.done = 0
 	d.sum.Reset()
 	if _, err := d.file.Seek(0, io.SeekStart); err != nil {

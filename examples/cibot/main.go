@@ -5,8 +5,9 @@
 //	go run ./examples/cibot
 //
 // The proxy (it demands NTLM) and the API are in this process; the API cuts the
-// first download off. Real ones are named by flags, and the password for the
-// proxy by the environment. What the API looks like is at the top of api.go.
+// first download off. Real ones are named by flags (the proxy by HTTPS_PROXY,
+// too), and the password for the proxy by the environment. What the API looks
+// like is at the top of api.go.
 //
 //	PROXY_USER='CORP\alice' PROXY_PASS=secret \
 //		go run ./examples/cibot -proxy http://proxy.corp:3128 -api https://ci.example -job 42
@@ -19,6 +20,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -27,6 +29,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
@@ -34,7 +37,7 @@ import (
 )
 
 func main() {
-	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: one in this process")
+	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -api that of the environment, otherwise one in this process")
 	api := flag.String("api", "", "`URL` of the API; empty: one in this process")
 	job := flag.String("job", "1", "`number` of the job")
 	timeout := flag.Duration("timeout", time.Hour, "how long to try")
@@ -50,18 +53,20 @@ func main() {
 func run(ctx context.Context, w io.Writer, proxy, api, job string) error {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.ResponseHeaderTimeout = time.Minute      // a time limit for the whole would end long downloads
-	transport := &proxyauth.Transport{Base: base} // credentials: PROXY_USER and PROXY_PASS
+	transport := &proxyauth.Transport{Base: base} // from the environment: HTTPS_PROXY, PROXY_USER, PROXY_PASS
 	bot := &bot{out: w, api: api, every: time.Second}
-	if proxy == "" {
+	switch {
+	case proxy != "":
+		u, err := url.Parse(proxy)
+		if err != nil || u.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
+		}
+		base.Proxy = http.ProxyURL(u)
+	case api == "":
 		p := proxytest.New(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: map[string]string{"alice": "secret"}})
 		defer p.Close()
-		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
+		base.Proxy, transport.Credentials = http.ProxyURL(p.URL), proxyauth.UserPassword("alice", "secret")
 	}
-	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
-	}
-	base.Proxy = http.ProxyURL(proxyURL)
 	if api == "" {
 		server := httptest.NewTLSServer(newBuild())
 		defer server.Close()
@@ -71,6 +76,7 @@ func run(ctx context.Context, w io.Writer, proxy, api, job string) error {
 	}
 
 	// -------------------------------------------------------------------------
+	transport.Retry = &proxyauth.RetryPolicy{} // a proxy that is down for a moment
 	bot.client = &http.Client{Transport: transport}
 	// -------------------------------------------------------------------------
 	defer bot.client.CloseIdleConnections()
@@ -126,7 +132,7 @@ func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
 		if etag != "" {
 			req.Header.Set("If-None-Match", etag)
 		}
-		resp, err := b.client.Do(req)
+		resp, err := b.send(req)
 		if err != nil {
 			return nil, err
 		}
@@ -150,16 +156,15 @@ func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
 		default:
 			return nil, fmt.Errorf("%s: the job ended in state %q", jobURL, j.State)
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(wait):
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
 
 // upload sends a file. The body has a known length and can be had again, for a
-// connection that turns out to be dead, or a proxy that asks in between.
+// connection that turns out to be dead, a proxy that asks in between, or an API
+// that is busy.
 func (b *bot) upload(ctx context.Context, path, url string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -176,7 +181,7 @@ func (b *bot) upload(ctx context.Context, path, url string) error {
 	}
 	req.ContentLength = info.Size()
 	req.GetBody = func() (io.ReadCloser, error) { return os.Open(path) }
-	resp, err := b.client.Do(req)
+	resp, err := b.send(req)
 	if err != nil {
 		return err
 	}
@@ -186,4 +191,63 @@ func (b *bot) upload(ctx context.Context, path, url string) error {
 	}
 	_, err = fmt.Fprintf(b.out, "report: %d bytes uploaded\n", info.Size())
 	return err
+}
+
+// send sends a request, and again when the API has asked to come back later.
+func (b *bot) send(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	for {
+		resp, err := b.client.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		wait, asked := retryAfter(resp)
+		if !asked {
+			return resp, nil
+		}
+		resp.Body.Close()
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < wait {
+			return nil, fmt.Errorf("%s: %s: to come back in %v, which is too late", req.URL.Redacted(), resp.Status, wait)
+		}
+		if err := sleep(ctx, max(wait, b.every)); err != nil {
+			return nil, err
+		}
+		req = req.Clone(ctx)
+		if req.GetBody != nil {
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// retryAfter returns how long the API wants to be left alone, and whether it
+// says so (RFC 9110, section 10.2.3).
+func retryAfter(resp *http.Response) (wait time.Duration, asked bool) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	value := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	now, err := http.ParseTime(resp.Header.Get("Date")) // by the API's clock, if it tells it
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, at.Sub(now)), true
+}
+
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }

@@ -1,6 +1,7 @@
 // Doctor finds out why a program does not get through its proxy, and says what
 // to do about it. It takes the proxy and the credentials from the environment,
-// as a program with a proxyauth.Transport does:
+// as a program with a proxyauth.Transport does, or with the flag -environment as
+// one with proxyauth.FromEnvironment:
 //
 //	go run github.com/go-proxyauth/go-proxyauth/examples/doctor@latest https://api.example.com/
 //
@@ -9,7 +10,7 @@
 //	go run ./examples/doctor -demo
 //
 // Its output holds no secrets. It exits with status 0 if the way works, 1 if it
-// does not, and 2 if it was not told where to.
+// does not, and 2 if it was not told where to, or the environment has mistakes.
 package main
 
 import (
@@ -36,7 +37,8 @@ const usage = `Usage: doctor [flags] target
 Doctor walks the way to the target through the proxy, step by step, and says
 what is wrong and what to do. The target is a URL (https://api.example.com/)
 or host:port. Proxy and credentials come from the environment (HTTPS_PROXY,
-PROXY_USER, PROXY_PASS, KRB5CCNAME and so on).
+PROXY_USER, PROXY_PASS, KRB5CCNAME and so on), as net/http reads it, or with
+-environment as proxyauth.FromEnvironment does.
 
 `
 
@@ -56,6 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, base *htt
 	}
 	proxy := flags.String("proxy", "", "the proxy's `URL`, in place of the environment's")
 	schemes := flags.String("scheme", "", "the `schemes` to use, separated by commas: negotiate, ntlm, digest, basic")
+	environment := flags.Bool("environment", false, "diagnose for a program with proxyauth.FromEnvironment: ALL_PROXY and USE_PROXY\ncount, and a mistake in a variable ends it")
 	asJSON := flags.Bool("json", false, "print JSON")
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this time")
 	demo := flags.Bool("demo", false, "show a proxy that refuses a wrong password; it runs in this process")
@@ -68,9 +71,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, base *htt
 		flags.Usage()
 		return 2
 	}
-	transport := &proxyauth.Transport{Base: base}
-	target := flags.Arg(0)
+	transport, target := &proxyauth.Transport{}, flags.Arg(0)
 	var err error
+	if *environment {
+		if transport, err = proxyauth.FromEnvironment(); err != nil {
+			for mistake := range strings.SplitSeq(err.Error(), "\n") {
+				fmt.Fprintln(stderr, "doctor:", strings.TrimPrefix(mistake, "proxyauth: "))
+			}
+			return 2
+		}
+	}
+	transport.Base = base
 	if transport.Schemes, err = parseSchemes(*schemes); err == nil && *proxy != "" {
 		transport.Proxy, err = parseProxy(*proxy)
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"log"
@@ -348,6 +349,33 @@ func TestUsage(t *testing.T) {
 	require.Equal(t, 0, run(t.Context(), []string{"-h"}, &stdout, &stderr, nil))
 	require.Equal(t, 1, run(t.Context(), []string{"-proxy", "proxy.corp:3128", "api.example.com"}, &stdout, &stderr, nil))
 	require.Contains(t, stdout.String(), "-> write it like https://api.example.com/")
+}
+
+// As for a program with proxyauth.FromEnvironment, which knows more variables
+// than net/http, and takes no mistakes.
+func TestEnvironment(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	n := newNetwork(t)
+	n.err = errors.New("nobody is there")
+	t.Setenv("HTTPS_PROXY", "")
+	t.Setenv("ALL_PROXY", "http://"+proxyAddr)
+	_, text := doctor(t, n, target)
+	require.Contains(t, text, "api.example.com directly")
+	_, text = doctor(t, n, "-environment", target)
+	require.Contains(t, text, "api.example.com through http://"+proxyAddr)
+	t.Setenv("USE_PROXY", "no")
+	_, text = doctor(t, n, "-environment", target)
+	require.Contains(t, text, "api.example.com directly")
+
+	t.Setenv("USE_PROXY", "")
+	t.Setenv("ALL_PROXY", "http://alice:open%sesame@"+proxyAddr)
+	t.Setenv("PROXY_PASS", "")
+	os.Unsetenv("PROXY_PASS")
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, 2, run(t.Context(), []string{"-environment", target}, &stdout, &stderr, n.base))
+	require.Regexp(t, `^doctor: ALL_PROXY: .*\ndoctor: PROXY_USER .*\n$`, stderr.String())
+	require.NotContains(t, stderr.String(), "sesame")
+	require.Empty(t, stdout.String())
 }
 
 func TestDemo(t *testing.T) {

@@ -3,9 +3,9 @@
 //
 //	go run .
 //
-// The proxy and the server are in this process. Real ones are named by flags,
-// the password for the proxy by the environment; the server must have the
-// standard services for health and reflection:
+// The proxy and the server are in this process. Real ones are named by flags
+// (the proxy by HTTPS_PROXY, too), the password for the proxy by the environment;
+// the server must have the standard services for health and reflection:
 //
 //	PROXY_USER='CORP\alice' PROXY_PASS=secret go run . -proxy http://proxy.corp:3128 -addr grpc.example:443
 //
@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ import (
 )
 
 func main() {
-	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: one in this process")
+	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -addr that of the environment, otherwise one in this process")
 	addr := flag.String("addr", "", "`host:port` of the server; empty: one in this process")
 	flag.Parse()
 	if err := run(os.Stdout, *proxy, *addr); err != nil {
@@ -51,17 +52,19 @@ func run(w io.Writer, proxy, addr string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	transport := &proxyauth.Transport{} // credentials: PROXY_USER and PROXY_PASS
-	if proxy == "" {
+	transport := &proxyauth.Transport{} // from the environment: HTTPS_PROXY, PROXY_USER, PROXY_PASS
+	switch {
+	case proxy != "":
+		u, err := url.Parse(proxy)
+		if err != nil || u.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
+		}
+		transport.Proxy = http.ProxyURL(u)
+	case addr == "":
 		p := proxytest.New(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: map[string]string{"alice": "secret"}})
 		defer p.Close()
-		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
+		transport.Proxy, transport.Credentials = http.ProxyURL(p.URL), proxyauth.UserPassword("alice", "secret")
 	}
-	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
-	}
-	transport.Proxy = http.ProxyURL(proxyURL)
 	trust := &tls.Config{}
 	if addr == "" {
 		server := newServer()

@@ -77,8 +77,8 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	defer client.CloseIdleConnections()
 	if *proxy != "" {
 		proxyURL, err := url.Parse(*proxy)
-		if err != nil {
-			return err
+		if err != nil || proxyURL.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
 		}
 		transport.Proxy = http.ProxyURL(proxyURL)
 	}

@@ -85,6 +85,17 @@ func (s *stopAfter) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
+// What is not a URL may hold a password, which no error repeats.
+func TestProxyIsNotShown(t *testing.T) {
+	for _, proxy := range []string{
+		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
+	} {
+		err := run(t.Context(), io.Discard, []string{"-proxy", proxy, "-url", "http://origin.example/"})
+		require.ErrorContains(t, err, "percent-encoded")
+		require.NotContains(t, err.Error(), "1234")
+	}
+}
+
 // A Secret that is not mounted: the error says which file, and the proxy is not
 // asked with anything else.
 func TestNoKeytab(t *testing.T) {

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpproxy"
-
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
@@ -49,9 +47,10 @@ func runDemo(out io.Writer) error {
 		return err
 	}
 	r, err := newRelay(config{
-		proxies: httpproxy.Config{HTTPProxy: proxy.URL.String(), HTTPSProxy: proxy.URL.String()},
-		source:  proxyauth.UserPassword("alice", "open sesame"),
-		log:     slog.New(slog.DiscardHandler),
+		forHTTP:  proxy.URL,
+		forHTTPS: proxy.URL,
+		source:   proxyauth.UserPassword("alice", "open sesame"),
+		log:      slog.New(slog.DiscardHandler),
 	}, l.Addr().(*net.TCPAddr))
 	if err != nil {
 		l.Close()

@@ -19,9 +19,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -52,7 +55,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	var (
 		listen   = flags.String("listen", "127.0.0.1:3128", "`address` to listen on")
 		public   = flags.Bool("public", false, "allow -listen addresses that others can reach: they use the proxy as you do")
-		upstream = flags.String("upstream", "", "`URL` of the proxy (default $HTTPS_PROXY and $HTTP_PROXY)")
+		upstream = flags.String("upstream", "", "`URL` of the proxy (default $HTTPS_PROXY, $HTTP_PROXY and $ALL_PROXY)")
 		bypass   = flags.String("bypass", "", "`hosts` to reach without the proxy, written as in NO_PROXY (default $NO_PROXY)")
 		scheme   = flags.String("scheme", "", "only `scheme` to authenticate with: negotiate, ntlm, digest or basic (default the strongest offered)")
 		grace    = flags.Duration("grace", 10*time.Second, "how long open tunnels may go on after the signal to stop")
@@ -76,27 +79,22 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if *verbose {
 		level = slog.LevelDebug
 	}
-	c := config{
-		proxies: *httpproxy.FromEnvironment(),
-		schemes: schemes,
-		public:  *public,
-		log:     slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
-	}
-	c.proxies.CGI = false
-	if *upstream != "" {
-		c.proxies.HTTPProxy, c.proxies.HTTPSProxy = *upstream, *upstream
-	}
-	// Unlike other programs a relay has an upstream for all URLs, if it has one.
-	c.proxies.HTTPProxy = cmp.Or(c.proxies.HTTPProxy, c.proxies.HTTPSProxy)
-	c.proxies.HTTPSProxy = cmp.Or(c.proxies.HTTPSProxy, c.proxies.HTTPProxy)
-	if *bypass != "" {
-		c.proxies.NoProxy = *bypass
+	forHTTP, forHTTPS, err := upstreams(*upstream)
+	if err != nil {
+		return err
 	}
 	l, err := listenOn(*listen, *public)
 	if err != nil {
 		return err
 	}
-	r, err := newRelay(c, l.Addr().(*net.TCPAddr))
+	r, err := newRelay(config{
+		forHTTP:  forHTTP,
+		forHTTPS: forHTTPS,
+		bypass:   cmp.Or(*bypass, httpproxy.FromEnvironment().NoProxy),
+		schemes:  schemes,
+		public:   *public,
+		log:      slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
+	}, l.Addr().(*net.TCPAddr))
 	if err != nil {
 		l.Close()
 		return err
@@ -133,34 +131,55 @@ func listenOn(address string, public bool) (*net.TCPListener, error) {
 	return net.ListenTCP("tcp", addr)
 }
 
-// upstreamURLs returns the proxies in use, without their userinfo, and the
-// addresses to dial for them.
-func upstreamURLs(c httpproxy.Config) (names, addrs []string, err error) {
-	for _, text := range []string{c.HTTPSProxy, c.HTTPProxy} {
-		if text == "" {
-			continue
+// upstreams returns the proxies for http:// and https:// URLs: the flag's, or
+// else the environment's.
+func upstreams(flag string) (forHTTP, forHTTPS *url.URL, err error) {
+	if flag != "" {
+		u, err := parseUpstream(flag)
+		if err != nil {
+			return nil, nil, err
 		}
-		u, err := url.Parse(text)
-		if err != nil || u.Host == "" { // as curl has it: proxy.corp:8080
-			u, err = url.Parse("http://" + text)
+		_, err = proxyauth.EnvironmentCredentials().ProxyCredentials(context.Background(), proxyauth.CredentialRequest{})
+		if err != nil && !errors.Is(err, proxyauth.ErrNoCredentials) {
+			return nil, nil, err
 		}
-		if err != nil || u.Hostname() == "" {
-			return nil, nil, errors.New("the upstream proxy is not a URL (not shown, it may hold a password): " +
-				"write http://proxy.corp:8080, and special characters of a user name or password percent-encoded")
-		}
-		u = &url.URL{Scheme: u.Scheme, Host: u.Host}
-		port := u.Port()
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
-		}
-		addr := net.JoinHostPort(u.Hostname(), port)
-		if len(names) == 1 && names[0] == u.String() {
-			continue
-		}
-		names, addrs = append(names, u.String()), append(addrs, addr)
+		return u, u, nil
 	}
-	if len(names) == 0 {
-		return nil, nil, errors.New("there is no upstream proxy: set -upstream or HTTPS_PROXY")
+	environment, err := proxyauth.FromEnvironment()
+	if err != nil {
+		return nil, nil, err
 	}
-	return names, addrs, nil
+	const host = "host.invalid" // that NO_PROXY does not name
+	forHTTP, err = environment.Proxy(&http.Request{URL: &url.URL{Scheme: "http", Host: host}})
+	if err != nil {
+		return nil, nil, err
+	}
+	forHTTPS, err = environment.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: host}})
+	if err != nil {
+		return nil, nil, err
+	}
+	if forHTTP == nil && forHTTPS == nil {
+		return nil, nil, errors.New("there is no upstream proxy: set -upstream or HTTPS_PROXY (USE_PROXY=false and NO_PROXY=* switch that off)")
+	}
+	// Unlike other programs a relay has an upstream for all URLs, if it has one.
+	return cmp.Or(forHTTP, forHTTPS), cmp.Or(forHTTPS, forHTTP), nil
+}
+
+// parseUpstream reads the flag. It may be host:port, as curl has it.
+func parseUpstream(value string) (*url.URL, error) {
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" { // err would show a password
+		return nil, errors.New("-upstream is not the URL of a proxy (not shown, it may hold a password): " +
+			"write http://proxy.corp:8080, special characters of a user name or password percent-encoded")
+	}
+	if !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return nil, fmt.Errorf("-upstream: its scheme is %q, and not http, https, socks5 or socks5h", u.Scheme)
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return nil, errors.New("-upstream: its port is not a number from 1 to 65535")
+	}
+	return u, nil
 }

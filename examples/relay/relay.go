@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,11 +25,12 @@ import (
 )
 
 type config struct {
-	proxies httpproxy.Config           // the upstream, and what goes without it
-	schemes []proxyauth.Scheme         // nil: the library's choice
-	source  proxyauth.CredentialSource // nil: the proxy URL's userinfo, PROXY_USER and PROXY_PASS
-	public  bool                       // others than this machine's users can connect
-	log     *slog.Logger
+	forHTTP, forHTTPS *url.URL                   // the upstreams for http:// and https:// URLs
+	bypass            string                     // hosts that go without them, as in NO_PROXY
+	schemes           []proxyauth.Scheme         // nil: the library's choice
+	source            proxyauth.CredentialSource // nil: the proxy URL's userinfo, PROXY_USER and PROXY_PASS
+	public            bool                       // others than this machine's users can connect
+	log               *slog.Logger
 }
 
 // A relay is a proxy for whoever can connect to it: tunnels for CONNECT, and
@@ -51,19 +53,19 @@ type relay struct {
 
 // newRelay returns the relay that will listen on addr.
 func newRelay(c config, addr *net.TCPAddr) (*relay, error) {
-	names, proxies, err := upstreamURLs(c.proxies)
-	if err != nil {
-		return nil, err
-	}
 	r := &relay{
-		log:       c.log,
-		addr:      addr,
-		name:      fmt.Sprintf("relay-%08x", rand.Uint32()),
-		upstreams: names,
-		proxies:   proxies,
-		public:    c.public,
+		log:    c.log,
+		addr:   addr,
+		name:   fmt.Sprintf("relay-%08x", rand.Uint32()),
+		public: c.public,
 	}
-	if slices.ContainsFunc(proxies, r.isSelf) {
+	for _, u := range []*url.URL{c.forHTTPS, c.forHTTP} {
+		name := (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() // without its userinfo
+		if !slices.Contains(r.upstreams, name) {
+			r.upstreams, r.proxies = append(r.upstreams, name), append(r.proxies, hostPort(u))
+		}
+	}
+	if slices.ContainsFunc(r.proxies, r.isSelf) {
 		return nil, errors.New("the upstream is this relay itself: set -upstream, since HTTPS_PROXY and HTTP_PROXY name the relay here")
 	}
 	r.counts.start = time.Now()
@@ -76,7 +78,8 @@ func newRelay(c config, addr *net.TCPAddr) (*relay, error) {
 		header, _ := ctx.Value(connectHeader{}).(http.Header)
 		return header, nil
 	}
-	proxyFor := c.proxies.ProxyFunc()
+	proxies := httpproxy.Config{HTTPProxy: c.forHTTP.String(), HTTPSProxy: c.forHTTPS.String(), NoProxy: c.bypass}
+	proxyFor := proxies.ProxyFunc()
 	r.transport = &proxyauth.Transport{
 		Base:        base,
 		Proxy:       func(req *http.Request) (*url.URL, error) { return proxyFor(req.URL) },
@@ -166,6 +169,12 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.counts.requests.Add(1)
 	switch {
+	case isConnect && !hasPort(req.URL):
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("%q is not host:port: write it like CONNECT www.example.com:443", req.URL.Host))
+		return
+	case endsHere(req):
+		serveLast(w, req)
+		return
 	case httpguts.HeaderValuesContainsToken(viaNames(req.Header["Via"]), r.name), r.isSelf(hostPort(req.URL)):
 		refuse(w, http.StatusLoopDetected, "this request has come back to the relay: its upstream, or the target, is the relay itself")
 		return
@@ -199,9 +208,42 @@ func viaNames(fields []string) []string {
 	return names
 }
 
+// hasPort reports whether a CONNECT says what to connect to (RFC 9110 §9.3.6).
+func hasPort(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Hostname() != "" && err == nil && port > 0
+}
+
+// endsHere reports whether a request goes no further (RFC 9110 §7.6.2). For one
+// that does, it counts this hop.
+func endsHere(req *http.Request) bool {
+	if req.Method != http.MethodOptions && req.Method != http.MethodTrace {
+		return false
+	}
+	left, err := strconv.ParseUint(req.Header.Get("Max-Forwards"), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // not there, or nonsense; out of range it is the largest
+		return false
+	}
+	if left > 0 {
+		req.Header.Set("Max-Forwards", strconv.FormatUint(left-1, 10))
+	}
+	return left == 0
+}
+
+// serveLast answers what goes no further: OPTIONS, and TRACE with the request
+// as it came, but for what is secret (RFC 9110 §9.3.8).
+func serveLast(w http.ResponseWriter, req *http.Request) {
+	if req.Method == http.MethodTrace {
+		w.Header().Set("Content-Type", "message/http")
+		fmt.Fprintf(w, "%s %s %s\r\nHost: %s\r\n", req.Method, req.RequestURI, req.Proto, req.Host)
+		req.Header.WriteSubset(w, map[string]bool{"Authorization": true, "Proxy-Authorization": true, "Cookie": true})
+		io.WriteString(w, "\r\n")
+	}
+}
+
 func hostPort(u *url.URL) string {
 	if u.Port() == "" {
-		return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		return net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme])
 	}
 	return u.Host
 }

@@ -18,6 +18,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,14 +27,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "USE_PROXY", "PROXY_USER", "PROXY_PASS", "PROXY_PASS_FILE"} {
 		os.Unsetenv(name)
 		os.Unsetenv(strings.ToLower(name))
 	}
@@ -100,10 +100,12 @@ func newWorld(t testing.TB, s settings, origin http.HandlerFunc) *world {
 	l, err := listenOn("127.0.0.1:0", false)
 	require.NoError(t, err)
 	w.start(t, l, config{
-		proxies: httpproxy.Config{HTTPProxy: w.proxy.URL.String(), HTTPSProxy: w.proxy.URL.String(), NoProxy: ".direct.example"},
-		source:  proxyauth.UserPassword("alice", s.password),
-		public:  s.public,
-		log:     logged,
+		forHTTP:  w.proxy.URL,
+		forHTTPS: w.proxy.URL,
+		bypass:   ".direct.example",
+		source:   proxyauth.UserPassword("alice", s.password),
+		public:   s.public,
+		log:      logged,
 	}, s.grace)
 
 	trusted := x509.NewCertPool()
@@ -596,10 +598,54 @@ func TestErrors(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, status, resp.StatusCode)
 	}
-	_, in = w.raw(t, "CONNECT noport.example HTTP/1.1\r\nHost: noport.example\r\n\r\n")
-	resp, err = http.ReadResponse(in, nil)
+}
+
+// RFC 9110 §9.3.6: without a valid port there is no tunnel.
+func TestConnectWithoutPort(t *testing.T) {
+	w := newWorld(t, settings{}, echo)
+	for _, target := range []string{"a.example", "a.example:", "a.example:0", "a.example:99999", ":443", "[2001:db8::1]", "/path"} {
+		_, in := w.raw(t, "CONNECT "+target+" HTTP/1.1\r\nHost: a.example\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusBadRequest, resp.StatusCode, target)
+		require.Contains(t, string(text), "CONNECT www.example.com:443")
+	}
+	require.Zero(t, w.proxy.Counts().Requests)
+}
+
+// RFC 9110 §7.6.2: who is the last one to forward, and who answers.
+func TestMaxForwards(t *testing.T) {
+	w := newWorld(t, settings{}, func(w http.ResponseWriter, req *http.Request) {
+		fmt.Fprint(w, "origin: ", strings.Join(req.Header["Max-Forwards"], ","))
+	})
+	for _, c := range []struct{ method, field, want string }{
+		{"OPTIONS", "Max-Forwards: 0\r\n", ""},
+		{"OPTIONS", "Max-Forwards: 3\r\n", "origin: 2"},
+		{"TRACE", "Max-Forwards: 1\r\n", "origin: 0"},
+		{"TRACE", "Max-Forwards: 99999999999999999999\r\n", "origin: 18446744073709551614"}, // the largest that is known here
+		{"TRACE", "", "origin: "},
+		{"OPTIONS", "Max-Forwards: some\r\n", "origin: some"},
+		{"GET", "Max-Forwards: 0\r\n", "origin: 0"}, // has no meaning
+	} {
+		_, in := w.raw(t, c.method+" "+plainURL+"/ HTTP/1.1\r\nHost: www.example.com\r\n"+c.field+"\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "200 "+c.want, fmt.Sprint(resp.StatusCode, " ", string(text)), "%s %s", c.method, c.field)
+	}
+
+	// The answer to TRACE is the request itself, without what is secret in it.
+	const head = "TRACE " + plainURL + "/?q HTTP/1.1\r\nHost: www.example.com\r\n"
+	_, in := w.raw(t, head+"Authorization: Basic bWFsbG9yeTp4\r\nCookie: a=b\r\nMax-Forwards: 0\r\nProxy-Authorization: Basic bWFsbG9yeTp4\r\nVia: 1.0 fred\r\n\r\n")
+	resp, err := http.ReadResponse(in, nil)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "message/http", resp.Header.Get("Content-Type"))
+	require.Equal(t, head+"Max-Forwards: 0\r\nVia: 1.0 fred\r\n\r\n", string(text))
 }
 
 func TestStatusOfErrors(t *testing.T) {
@@ -674,8 +720,8 @@ func TestLoop(t *testing.T) {
 	}
 	w := &world{}
 	for i, l := range ls {
-		other := "http://" + ls[1-i].Addr().String()
-		w.start(t, l, config{proxies: httpproxy.Config{HTTPProxy: other, HTTPSProxy: other}, log: logged}, 0)
+		other := &url.URL{Scheme: "http", Host: ls[1-i].Addr().String()}
+		w.start(t, l, config{forHTTP: other, forHTTPS: other, log: logged}, 0)
 	}
 	for _, target := range []string{
 		"GET " + plainURL + "/ HTTP/1.1\r\nHost: www.example.com\r\n\r\n",
@@ -691,7 +737,8 @@ func TestLoop(t *testing.T) {
 
 	self := ls[0].Addr().(*net.TCPAddr)
 	for _, host := range []string{"localhost", "127.0.0.1"} {
-		_, err := newRelay(config{proxies: httpproxy.Config{HTTPSProxy: fmt.Sprintf("http://%s:%d", host, self.Port)}, log: logged}, self)
+		upstream := &url.URL{Scheme: "http", Host: fmt.Sprint(host, ":", self.Port)}
+		_, err := newRelay(config{forHTTP: w.url, forHTTPS: upstream, log: logged}, self)
 		require.ErrorContains(t, err, "this relay itself")
 	}
 }
@@ -768,6 +815,9 @@ func TestStatusPage(t *testing.T) {
 	require.Equal(t, int64(1), s.Authentication.Exchanges)
 	require.Equal(t, int64(1), s.Authentication.Handshakes)
 	require.Equal(t, []string{w.proxy.URL.String()}, s.Upstreams)
+	for _, key := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(text, -1) {
+		require.Regexp(t, "^[a-z_]+$", key[1])
+	}
 
 	for _, host := range []string{"rebound.example", "rebound.example:3128", "127.0.0.1.rebound.example"} {
 		resp, _ = ask("GET", "/", host)
@@ -788,20 +838,67 @@ func TestRun(t *testing.T) {
 	require.NoError(t, run(ctx, []string{"-listen", "127.0.0.1:0", "-scheme", "NTLM"}, &out))
 	require.Regexp(t, `^relay: listening on http://127\.0\.0\.1:\d+ \(status page there\), upstream http://proxy\.example:8080\n$`, out.String())
 
-	for text, args := range map[string][]string{
-		"-public":       {"-listen", ":0"},
-		"-scheme":       {"-scheme", "kerberos"},
-		"percent-encod": {"-listen", "127.0.0.1:0", "-upstream", "http://alice:hu%sh@proxy"},
-		"unexpected":    {"http://proxy"},
+	for want, args := range map[string][]string{
+		"-public":                       {"-listen", ":0"},
+		"-scheme":                       {"-scheme", "kerberos"},
+		"unexpected":                    {"http://proxy"},
+		"-upstream: its scheme is":      {"-upstream", "ftp://alice:hush@proxy"},
+		"-upstream: its port is not":    {"-upstream", "http://alice:hush@proxy:99999"},
+		"from 1 to 65535":               {"-upstream", "proxy:0"},
+		"not the URL of a proxy":        {"-upstream", "http://:3128"},
+		"percent-encoded":               {"-upstream", "http://alice:hush%zz@proxy"},
+		"special characters":            {"-upstream", "http://hush:1#2@proxy"},
+		"-upstream is not":              {"-upstream", "alice:hush:// @proxy"},
+		"write http://proxy.corp:8080,": {"-upstream", "http://proxy/hush.pac"},
 	} {
-		err := run(ctx, args, io.Discard)
-		require.ErrorContains(t, err, text)
-		require.NotContains(t, err.Error(), "hu%sh")
+		out.Reset()
+		err := run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), &out)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hush")
+		require.NotContains(t, err.Error(), "\n")
+		require.Empty(t, out.String())
 	}
-	t.Setenv("HTTPS_PROXY", "")
-	require.ErrorContains(t, run(ctx, []string{"-listen", "127.0.0.1:0"}, io.Discard), "-upstream")
-	t.Setenv("HTTP_PROXY", "proxy.example:8080") // as curl takes it
-	require.NoError(t, run(ctx, []string{"-listen", "127.0.0.1:0"}, io.Discard))
+}
+
+// The environment counts as proxyauth.FromEnvironment reads it, and its mistakes
+// are told before there is a request.
+func TestRunEnvironment(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	type env = map[string]string
+	for name, c := range map[string]struct {
+		env       env
+		upstream  string // -upstream
+		want, err string
+	}{
+		"one for all":    {env: env{"HTTP_PROXY": "a.example:8080"}, want: "upstream http://a.example:8080\n"}, // as curl takes it
+		"ALL_PROXY":      {env: env{"ALL_PROXY": "http://a.example"}, want: "upstream http://a.example\n"},
+		"two":            {env: env{"ALL_PROXY": "socks5://a.example", "HTTP_PROXY": "http://b.example"}, want: "upstream socks5://a.example and http://b.example\n"},
+		"flag":           {env: env{"HTTPS_PROXY": "http://alice:hush%zz@a.example", "USE_PROXY": "no"}, upstream: "b.example:8080", want: "upstream http://b.example:8080\n"},
+		"none":           {err: "there is no upstream proxy: set -upstream or HTTPS_PROXY"},
+		"switched off":   {env: env{"HTTPS_PROXY": "http://a.example", "USE_PROXY": "no"}, err: "USE_PROXY=false"},
+		"no user":        {env: env{"HTTPS_PROXY": "http://a.example", "PROXY_PASS": "hush"}, err: "PROXY_USER is not set, but PROXY_PASS is"},
+		"no user, flag":  {env: env{"PROXY_PASS": "hush"}, upstream: "http://a.example", err: "PROXY_USER is not set, but PROXY_PASS is"},
+		"no password":    {env: env{"PROXY_USER": "alice"}, upstream: "http://a.example", err: "PROXY_USER is set, but neither"},
+		"two mistakes":   {env: env{"HTTPS_PROXY": "http://alice:hush@a.example:99999", "NO_PROXY": "*.*"}, err: "HTTPS_PROXY: its port is not a number from 1 to 65535\nproxyauth: NO_PROXY"},
+		"ticket is fine": {env: env{"HTTPS_PROXY": "http://a.example", "PROXY_USER": "alice", "PROXY_PASS": ""}, want: "upstream http://a.example\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for name, value := range c.env {
+				t.Setenv(name, value)
+			}
+			var out bytes.Buffer
+			err := run(ctx, []string{"-listen", "127.0.0.1:0", "-upstream", c.upstream}, &out)
+			if c.err != "" {
+				require.ErrorContains(t, err, c.err)
+				require.NotContains(t, err.Error(), "hush")
+				require.Empty(t, out.String())
+				return
+			}
+			require.NoError(t, err)
+			require.True(t, strings.HasSuffix(out.String(), c.want), out.String())
+		})
+	}
 }
 
 func TestDemo(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 )
 
 // counts is what the relay has done so far.
@@ -45,7 +43,20 @@ type status struct {
 	LastError   string   `json:"last_error,omitempty"`
 	LastErrorAt string   `json:"last_error_at,omitempty"`
 
-	Authentication proxyauth.Stats `json:"authentication"`
+	Authentication authentication `json:"authentication"`
+}
+
+// authentication is proxyauth.Stats with names as the others in the JSON.
+type authentication struct {
+	Exchanges     int64 `json:"exchanges"`
+	Reused        int64 `json:"reused"`
+	Tunnels       int64 `json:"tunnels"`
+	Challenges    int64 `json:"challenges"`
+	Handshakes    int64 `json:"handshakes"`
+	Rejections    int64 `json:"rejections"`
+	Retries       int64 `json:"retries"`
+	BytesSent     int64 `json:"bytes_sent"`
+	BytesReceived int64 `json:"bytes_received"`
 }
 
 func (r *relay) status() status {
@@ -60,7 +71,7 @@ func (r *relay) status() status {
 		Sent:        c.sent.Load(),
 		Received:    c.received.Load(),
 
-		Authentication: r.transport.Stats(),
+		Authentication: authentication(r.transport.Stats()),
 	}
 	if f := c.last.Load(); f != nil {
 		s.LastError, s.LastErrorAt = f.err, f.at.Format(time.RFC3339)

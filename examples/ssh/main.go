@@ -3,9 +3,9 @@
 //
 //	go run .
 //
-// The proxy and the server are in this process. Real ones are named by flags,
-// the passwords by the environment; the server's key must be in
-// ~/.ssh/known_hosts, and the proxy must allow CONNECT to its port:
+// The proxy and the server are in this process. Real ones are named by flags
+// (the proxy by HTTPS_PROXY, too), the passwords by the environment; the server's
+// key must be in ~/.ssh/known_hosts, and the proxy must allow CONNECT to its port:
 //
 //	PROXY_USER='CORP\alice' PROXY_PASS=secret SSH_USER=git SSH_PASS=secret \
 //		go run . -proxy http://proxy.corp:3128 -addr ssh.example:443 -command uptime
@@ -15,6 +15,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ import (
 )
 
 func main() {
-	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: one in this process")
+	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -addr that of the environment, otherwise one in this process")
 	addr := flag.String("addr", "", "`host:port` of the server; empty: one in this process")
 	command := flag.String("command", "hello", "`command` to run there; the server in this process answers any")
 	flag.Parse()
@@ -46,17 +47,19 @@ func run(w io.Writer, proxy, addr, command string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 
-	transport := &proxyauth.Transport{} // credentials: PROXY_USER and PROXY_PASS
-	if proxy == "" {
+	transport := &proxyauth.Transport{} // from the environment: HTTPS_PROXY, PROXY_USER, PROXY_PASS
+	switch {
+	case proxy != "":
+		u, err := url.Parse(proxy)
+		if err != nil || u.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
+		}
+		transport.Proxy = http.ProxyURL(u)
+	case addr == "":
 		p := proxytest.New(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: map[string]string{"alice": "secret"}})
 		defer p.Close()
-		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
+		transport.Proxy, transport.Credentials = http.ProxyURL(p.URL), proxyauth.UserPassword("alice", "secret")
 	}
-	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
-	}
-	transport.Proxy = http.ProxyURL(proxyURL)
 
 	config := &ssh.ClientConfig{User: os.Getenv("SSH_USER"), Auth: []ssh.AuthMethod{ssh.Password(os.Getenv("SSH_PASS"))}}
 	if addr == "" {
@@ -66,8 +69,12 @@ func run(w io.Writer, proxy, addr, command string) error {
 		}
 		defer server.Close()
 		addr, config = server.Addr(), server.ClientConfig()
-	} else if config.HostKeyCallback, err = knownHosts(); err != nil {
-		return err
+	} else {
+		known, err := knownHosts()
+		if err != nil {
+			return err
+		}
+		config.HostKeyCallback = known
 	}
 
 	client, err := dial(ctx, transport, addr, config)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,6 +26,29 @@ func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(&out, "", "", "uptime"))
 	require.Equal(t, "the server runs \"uptime\"\n", out.String())
+}
+
+// With a real server the proxy is the environment's, if no flag names one.
+func TestEnvironment(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home) // Windows
+	require.NoError(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".ssh", "known_hosts"), nil, 0o600))
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+	require.ErrorContains(t, run(io.Discard, "", "ssh.example:22", "uptime"), "proxy http://127.0.0.1:9")
+}
+
+// What is not a URL may hold a password, which no error repeats.
+func TestProxyIsNotShown(t *testing.T) {
+	for _, proxy := range []string{
+		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
+	} {
+		err := run(io.Discard, proxy, "", "uptime")
+		require.ErrorContains(t, err, "percent-encoded")
+		require.NotContains(t, err.Error(), "1234")
+	}
 }
 
 // Commands, and bytes both ways through a forwarded port, through proxies that

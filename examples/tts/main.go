@@ -93,8 +93,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	through := http.ProxyFromEnvironment
 	if *proxyURL != "" {
 		u, err := url.Parse(*proxyURL)
-		if err != nil || u.Host == "" {
-			return errors.New("-proxy must be a URL such as http://proxy.example:3128") // err would show a password
+		if err != nil || u.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
 		}
 		through = http.ProxyURL(u)
 	}

@@ -126,7 +126,8 @@ func TestRunOutside(t *testing.T) {
 		"no key":           {[2]string{"TTS_API_KEY", ""}, args, "there is no API key", ""},
 		"unknown CA":       {[2]string{}, []string{"-api", "https://api.example", "-proxy", proxy.URL.String()}, "certificate", ""},
 		"http":             {[2]string{}, []string{"-api", "http://api.example"}, "must be https://", ""},
-		"proxy's URL":      {[2]string{}, []string{"-proxy", "bob:builder@proxy:3128"}, "-proxy must be a URL", ""},
+		"proxy's URL":      {[2]string{}, []string{"-proxy", "bob:builder@proxy:3128"}, "-proxy is not a URL", ""},
+		"password in URL":  {[2]string{}, []string{"-proxy", "http://wrong:1#builder@proxy:3128"}, "percent-encoded", ""},
 		"scheme":           {[2]string{}, []string{"-scheme", "kerberos5"}, "it is basic, digest or ntlm", ""},
 		"CA's file":        {[2]string{}, []string{"-ca", reference}, "no certificate", ""},
 	} {

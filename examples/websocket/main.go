@@ -3,8 +3,8 @@
 //
 //	go run .
 //
-// The proxy and the server are in this process. Real ones are named by flags,
-// the password for the proxy by the environment:
+// The proxy and the server are in this process. Real ones are named by flags
+// (the proxy by HTTPS_PROXY, too), the password for the proxy by the environment:
 //
 //	PROXY_USER='CORP\alice' PROXY_PASS=secret go run . -proxy http://proxy.corp:3128 -url wss://echo.example/
 //
@@ -22,6 +22,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ import (
 )
 
 func main() {
-	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: one in this process")
+	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -url that of the environment, otherwise one in this process")
 	target := flag.String("url", "", "ws:// or wss:// `URL` of a server that echoes; empty: one in this process")
 	flag.Parse()
 	if err := run(os.Stdout, *proxy, *target); err != nil {
@@ -52,18 +53,20 @@ func run(w io.Writer, proxy, target string) error {
 	defer cancel()
 
 	base := http.DefaultTransport.(*http.Transport).Clone()
-	transport := &proxyauth.Transport{Base: base} // credentials: PROXY_USER and PROXY_PASS
+	transport := &proxyauth.Transport{Base: base} // from the environment: HTTPS_PROXY, PROXY_USER, PROXY_PASS
 	defer transport.CloseIdleConnections()
-	if proxy == "" {
+	switch {
+	case proxy != "":
+		u, err := url.Parse(proxy)
+		if err != nil || u.Hostname() == "" { // err would show a password
+			return errors.New("-proxy is not a URL such as http://proxy.example:3128 (special characters of a password are percent-encoded)")
+		}
+		base.Proxy = http.ProxyURL(u)
+	case target == "":
 		p := proxytest.New(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: map[string]string{"alice": "secret"}})
 		defer p.Close()
-		proxy, transport.Credentials = p.URL.String(), proxyauth.UserPassword("alice", "secret")
+		base.Proxy, transport.Credentials = http.ProxyURL(p.URL), proxyauth.UserPassword("alice", "secret")
 	}
-	proxyURL, err := url.Parse(proxy)
-	if err != nil {
-		return err
-	}
-	base.Proxy = http.ProxyURL(proxyURL)
 	if target == "" {
 		server := httptest.NewTLSServer(http.HandlerFunc(serve))
 		defer server.Close()

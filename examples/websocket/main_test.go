@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -26,6 +27,24 @@ func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(&out, "", ""))
 	require.Equal(t, wantOutput, out.String())
+}
+
+// With a real server the proxy is the environment's, if no flag names one.
+func TestEnvironment(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+	require.ErrorContains(t, run(io.Discard, "", "wss://echo.example/"), "proxy http://127.0.0.1:9")
+}
+
+// What is not a URL may hold a password, which no error repeats.
+func TestProxyIsNotShown(t *testing.T) {
+	for _, proxy := range []string{
+		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
+	} {
+		err := run(io.Discard, proxy, "")
+		require.ErrorContains(t, err, "percent-encoded")
+		require.NotContains(t, err.Error(), "1234")
+	}
 }
 
 // ws:// and wss:// through proxies that demand NTLM and Digest. The legs tell
