@@ -86,9 +86,12 @@ type Ticket struct {
 
 // String tells whose ticket it is, where it came from and when it ends.
 func (t *Ticket) String() string {
-	return fmt.Sprintf("ticket of %s@%s by the %s, valid until %s",
-		t.name.PrincipalNameString(), t.realm, t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
+	return fmt.Sprintf("ticket of %s by the %s, valid until %s",
+		t.Principal(), t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
 }
+
+// Principal returns whose ticket it is, such as "alice@CORP.EXAMPLE".
+func (t *Ticket) Principal() string { return t.name.PrincipalNameString() + "@" + t.realm }
 
 // Format prints that for every verb: a ticket has a key.
 func (t *Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
@@ -135,8 +138,9 @@ func NewClient(o Options) *Client {
 
 // Ticket returns a ticket for the service with this SPN, such as
 // "HTTP/proxy.example". It is kept and renewed before it ends; a burst of calls
-// asks the KDC once. The errors name the cause and the remedy; ctx ends the
-// call, though not at once what gokrb5 does for it.
+// asks the KDC once. Errors are an [*Error], which names the cause and the remedy,
+// or the cause of ctx, which ends the call, though not at once what gokrb5 does for
+// it.
 func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 	stamp := c.options.stamp()
 	c.mu.Lock()
@@ -171,6 +175,19 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// Kept returns the ticket that the last [Client.Ticket] for the service has
+// returned, be it at its end by now; nil if there was none, or if the files that
+// it came from have changed since, as by kinit.
+func (c *Client) Kept(spn string) *Ticket {
+	stamp := c.options.stamp()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if stamp != c.stamp {
+		return nil
+	}
+	return c.tickets[spn]
 }
 
 // ask ends by itself: gokrb5 gives each KDC five seconds.

@@ -237,10 +237,11 @@ func (r *route) checkIdentity(ctx context.Context) {
 		return
 	}
 	cred, from, err := r.credentials(ctx, st.scheme, st.realm)
-	if err != nil || cred == st.cred {
+	if err != nil || cred == st.cred && !st.bound.other(ctx) {
 		return
 	}
 	r.leave(st)
+	r.identified(nil)
 	r.renewTunnel()
 	if next, err := r.standFor(ctx, st.scheme, nil, cred, from); err == nil {
 		r.prepare(next)

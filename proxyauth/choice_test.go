@@ -341,6 +341,46 @@ func TestIdentitiesAreApart(t *testing.T) {
 	require.NotEqual(t, conns["a"], conns["b"])
 }
 
+// A tunnel that one identity has opened carries nothing for the next, whichever
+// way the route got to know of that: from a rejection, or from the source.
+func TestTunnelsOfFormerIdentity(t *testing.T) {
+	for name, auth := range map[string]proxytest.Auth{
+		"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{},
+	} {
+		for _, rotates := range []string{"when rejected", "after the rejection"} {
+			t.Run(name+"/"+rotates, func(t *testing.T) {
+				o, other := newOrigin(t), newOrigin(t)
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: map[string]string{"alice": "1", "bob": "2"}})
+				tr := newTransport(t, p, o)
+				tr.Base.TLSClientConfig.RootCAs.AddCert(other.HTTPS.Certificate())
+				var bob atomic.Bool
+				tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+					if bob.Load() || rotates == "when rejected" && len(req.Rejected) > 0 {
+						return proxyauth.Credentials{Username: "bob", Password: "2"}, nil
+					}
+					return proxyauth.Credentials{Username: "alice", Password: "1"}, nil
+				})
+				requireOK(t, tr, o.HTTPS.URL) // opens alice's
+				p.SetUser("alice", "changed")
+				_, _, err := fetch(tr, other.HTTPS.URL) // a CONNECT of alice is refused
+				if rotates == "when rejected" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, proxyauth.ErrRejected)
+					bob.Store(true)
+				}
+				p.Reset()
+				requireOK(t, tr, o.HTTPS.URL)
+				legs := p.Transcript()
+				require.NotEmpty(t, legs, "the tunnel of alice was used")
+				require.Equal(t, "bob", legs[len(legs)-1].User)
+				requireOK(t, tr, o.HTTPS.URL)
+				require.Len(t, p.Transcript(), len(legs), "and that of bob stays")
+			})
+		}
+	}
+}
+
 // Connections of denied requests are not held while others find out: with two
 // of them, a rotation at the proxy and in the source goes by unnoticed.
 func TestRotationWithFewConnections(t *testing.T) {

@@ -68,13 +68,16 @@ func (s negotiateScheme) accept(ctx context.Context, r *route, offers []Challeng
 		}
 	}
 	a := &negotiateAuth{client: r.tickets(s.NegotiateOptions, c), spn: spn, cred: c}
-	if _, err := a.client.Ticket(ctx, spn); err != nil {
+	ticket, err := a.client.Ticket(ctx, spn)
+	if err != nil {
 		var refused *negotiate.Error
 		if c.empty() || r.offersNTLM() || errors.As(err, &refused) && refused.Rejected {
 			return answerer{}, err
 		}
 		a.client, a.noTicket = nil, err
+		return answerer{bound: a}, nil
 	}
+	a.principal = ticket.Principal()
 	return answerer{bound: a}, nil
 }
 
@@ -115,11 +118,12 @@ func (r *route) offersNTLM() bool {
 // A negotiateAuth makes a handshake for each connection, or for each request
 // where the proxy does not remember the connection.
 type negotiateAuth struct {
-	client   *negotiate.Client // nil: NTLM inside SPNEGO, since there is
-	noTicket error
-	spn      string
-	cred     Credentials
-	memory   atomic.Int32 // of the proxy
+	client    *negotiate.Client // nil: NTLM inside SPNEGO, since there is
+	noTicket  error
+	spn       string
+	principal string // whose ticket it was at first
+	cred      Credentials
+	memory    atomic.Int32 // of the proxy
 }
 
 // What is known of a proxy's memory for authenticated connections.
@@ -147,6 +151,22 @@ func (a *negotiateAuth) learned(remembered bool) {
 	} else {
 		a.memory.Store(forgets)
 	}
+}
+
+// other notices kinit as somebody else. No KDC is asked while the files are as
+// they were, nor for a ticket that has ended: connections go on without.
+func (a *negotiateAuth) other(ctx context.Context) bool {
+	if a.client == nil {
+		return false
+	}
+	ticket := a.client.Kept(a.spn)
+	if ticket == nil {
+		var err error
+		if ticket, err = a.client.Ticket(ctx, a.spn); err != nil {
+			return false
+		}
+	}
+	return ticket.Principal() != a.principal
 }
 
 func (a *negotiateAuth) handshake(ctx context.Context, p peer) (handshake, error) {

@@ -45,6 +45,30 @@ func negotiated(p *proxytest.Proxy) (tokens, denials int) {
 	return tokens, denials
 }
 
+// After kinit as somebody else no connection or tunnel of the former user is used.
+func TestNegotiateKinitAsAnother(t *testing.T) {
+	o := newOrigin(t)
+	for way, url := range o.ways() {
+		t.Run(way, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: map[string]string{"alice": "1", "bob": "2"}})
+			tr := newTransport(t, p, o)
+			tr.Credentials = nil
+			ticket := withTicket(t, p)
+			tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(ticket)}
+			for _, user := range []string{"alice", "alice", "bob", "alice"} {
+				p.Reset()
+				require.NoError(t, p.WriteTicketCache(ticket.CachePath, user, time.Hour))
+				for range 2 {
+					requireOK(t, tr, url)
+				}
+				for _, leg := range p.Transcript() {
+					require.Equal(t, user, leg.User)
+				}
+			}
+		})
+	}
+}
+
 // Once Negotiate is known there is no 407: a token in the first request of a new
 // connection, and one for each connection or for each request.
 func TestNegotiateTrips(t *testing.T) {

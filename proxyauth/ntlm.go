@@ -53,6 +53,8 @@ func (ntlmAuth) again(*http.Request) bool { return false }
 
 func (ntlmAuth) learned(bool) {}
 
+func (ntlmAuth) other(context.Context) bool { return false }
+
 type ntlmHandshake struct{ h *ntlm.Handshake }
 
 func (n ntlmHandshake) next(token68 string) (string, bool, error) {

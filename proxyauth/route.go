@@ -54,6 +54,7 @@ type route struct {
 	doubts     []doubt           // credentials that it may have refused
 	proved     bool              // a scheme stronger than Basic has succeeded
 	ntlmToo    bool              // the proxy offers NTLM by its own name
+	identity   *Credentials      // whose the tunnels are; nil: nobody's that is known
 	former     []*http.Transport // tunnels of other identities, last used last
 	kerberos   *negotiate.Client
 	kerberosOf kerberosID
@@ -223,6 +224,15 @@ func (r *route) renewTunnel() {
 	for _, t := range r.former {
 		t.CloseIdleConnections()
 	}
+}
+
+// identified notes whose tunnels there are from now on, and returns whose there
+// were; nil means nobody's that is known.
+func (r *route) identified(c *Credentials) (before *Credentials) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, r.identity = r.identity, c
+	return before
 }
 
 // maxFormer bounds the memory of a route whose identity goes on changing.

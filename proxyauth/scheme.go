@@ -42,6 +42,10 @@ type connectionAuth interface {
 	// handshake for req; learned says whether one without was let pass.
 	again(req *http.Request) bool
 	learned(remembered bool)
+
+	// other reports whether a handshake would be somebody else's now, whom the
+	// credentials do not name.
+	other(ctx context.Context) bool
 }
 
 // A peer is the proxy at the other end of a connection.

@@ -20,6 +20,8 @@ func (sspiAuth) again(*http.Request) bool { return false }
 
 func (sspiAuth) learned(bool) {}
 
+func (sspiAuth) other(context.Context) bool { return false }
+
 func (a sspiAuth) handshake(context.Context, peer) (handshake, error) {
 	h := &sspiHandshake{}
 	var err error

@@ -222,6 +222,12 @@ func (r *route) settle(st *standing) *standing {
 	if old != nil && old.pool != st.pool {
 		old.retire()
 	}
+	if st.scheme != nil {
+		// The same account with another password is nobody else.
+		if before := r.identified(&st.cred); before != nil && before.Username != st.cred.Username {
+			r.renewTunnel()
+		}
+	}
 	if st.scheme != nil && (old == nil || old.proof != st.proof) {
 		r.logAuthenticated(st)
 	}
@@ -267,7 +273,14 @@ func (r *route) reject(st *standing, realm string) {
 	}
 	r.rejections = append(kept, rejection{st.scheme, realm, st.cred, now})
 	r.t.counters.rejections.Add(1)
+	theirs := r.identity != nil && *r.identity == st.cred
+	if theirs {
+		r.identity = nil
+	}
 	r.mu.Unlock()
+	if theirs {
+		r.renewTunnel()
+	}
 	// The route's standing may be another one of these credentials, if st has a
 	// nonce to itself.
 	if now := r.standing.Load(); now != nil && now.scheme == st.scheme && now.cred == st.cred {
