@@ -49,8 +49,12 @@ func ParseChallenge(params Params) (Challenge, error) {
 }
 
 // Strength orders challenges by their hash: SHA-512-256 is 3, SHA-256 is 2,
-// MD5 (and no algorithm) is 1. It is 0 for an algorithm that is not known.
+// MD5 (and no algorithm) is 1. It is 0 for an algorithm or a quality of protection
+// that is not known, which cannot be answered.
 func (c Challenge) Strength() int {
+	if _, err := c.chooseQOP(false); err != nil {
+		return 0
+	}
 	a, _, _ := parseAlgorithm(c.Algorithm)
 	return int(a)
 }

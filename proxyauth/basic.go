@@ -12,12 +12,14 @@ import (
 
 // Basic returns the Basic scheme (RFC 7617): user name and password in clear,
 // with every request. Names and passwords go in UTF-8; in NFC when the
-// challenge says charset="UTF-8".
+// challenge says charset="UTF-8", or was not waited for.
 func Basic() Scheme { return basicScheme{} }
 
 type basicScheme struct{}
 
 func (basicScheme) Name() string { return "Basic" }
+
+func (basicScheme) best(offers []Challenge) []Challenge { return offers }
 
 func (basicScheme) accept(_ context.Context, _ *route, offers []Challenge, c Credentials) (answerer, error) {
 	// RFC 7617 §2: no colon in the name, no control characters in either.
@@ -28,7 +30,7 @@ func (basicScheme) accept(_ context.Context, _ *route, offers []Challenge, c Cre
 	if strings.ContainsFunc(pair, isControl) {
 		return answerer{}, errors.New("the user name or password has a control character, which Basic cannot send")
 	}
-	if len(offers) > 0 && strings.EqualFold(offers[0].Param("charset"), "UTF-8") {
+	if len(offers) == 0 || strings.EqualFold(offers[0].Param("charset"), "UTF-8") {
 		pair = norm.NFC.String(pair)
 	}
 	return answerer{auth: &basicAuth{[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}}}, nil

@@ -30,22 +30,22 @@ func (e *handshakeError) Unwrap() error { return e.err }
 // reply is a refusal.
 func (x *exchange) sendBound() (*http.Response, error) {
 	bound := x.st.bound
-	for range maxLegs {
+	for handshakes := 0; handshakes < maxLegs; {
 		p, authenticated, err := x.m.pin(x.st)
 		if err != nil {
 			return nil, err
 		}
 		if authenticated && !bound.again(x.req) {
 			begin := time.Now()
-			resp, err := x.m.sendPinned(nil, false)
-			x.sent(begin, nil, resp, err)
+			resp, err := x.m.sendPinned(nil, whole)
+			err = x.sent(begin, nil, resp, err)
 			if errors.Is(err, errDied) {
-				continue
+				continue // of those in the pool any number may have ended
 			}
 			if err != nil {
 				return nil, err
 			}
-			passed := resp.StatusCode != http.StatusProxyAuthRequired
+			passed := !x.refuses(resp)
 			bound.learned(passed)
 			if passed {
 				return resp, nil
@@ -54,9 +54,11 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			// The proxy has forgotten the connection: once more from the start.
 			if !x.m.keep(resp) {
 				x.m.unpin()
+				x.st.pool.closeIdle(false) // and the others, too
 				continue
 			}
 		}
+		handshakes++
 		h, err := bound.handshake(x.req.Context(), p)
 		if err != nil {
 			x.m.unpin()
@@ -109,15 +111,21 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
 		d.hide(authorization)
-		probe := hasBody(x.req) && !last
+		what := whole
+		switch {
+		case last || !hasBody(x.req):
+		case x.exempt:
+			what = bodyless
+		default:
+			what = probing
+		}
 		begin := time.Now()
-		resp, err := x.m.sendPinned(authorization, probe)
-		x.sent(begin, authorization, resp, err)
-		if err != nil {
+		resp, err := x.m.sendPinned(authorization, what)
+		if err = x.sent(begin, authorization, resp, err); err != nil {
 			return nil, err
 		}
-		if resp.StatusCode != http.StatusProxyAuthRequired {
-			return x.consented(h, resp, probe)
+		if !x.refuses(resp) {
+			return x.consented(h, resp, what)
 		}
 		x.read(resp)
 		offers := x.offers()
@@ -167,7 +175,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 
 // consented takes in the reply that ends a handshake: the proxy is content, or
 // does not ask for anything.
-func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*http.Response, error) {
+func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http.Response, error) {
 	if fields := resp.Header["Proxy-Authenticate"]; len(fields) > 0 {
 		var last denial
 		last.challenges, _ = ParseChallenges(fields)
@@ -178,7 +186,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 			}
 		}
 	}
-	if !probe {
+	if what == whole {
 		return resp, nil
 	}
 	if !x.m.keep(resp) {
@@ -186,13 +194,16 @@ func (x *exchange) consented(h handshake, resp *http.Response, probe bool) (*htt
 		return nil, &handshakeError{err: errors.New("the proxy closes the connection before the handshake is done")}
 	}
 	begin := time.Now()
-	resp, err := x.m.sendPinned(nil, false)
-	x.sent(begin, nil, resp, err)
-	if err == nil && resp.StatusCode == http.StatusProxyAuthRequired {
-		x.m.unpin()
-		return nil, &handshakeError{err: errors.New("the proxy lets an OPTIONS pass without authentication, but not the request")}
+	resp, err := x.m.sendPinned(nil, held)
+	if err = x.sent(begin, nil, resp, err); err != nil || !x.refuses(resp) {
+		return resp, err
 	}
-	return resp, err
+	x.m.unpin()
+	if x.exempt {
+		return nil, &handshakeError{err: errors.New("the proxy lets the handshake pass before it is done, and then refuses the request")}
+	}
+	x.exempt = true
+	return nil, errDied // once more, on another connection
 }
 
 // skip goes on after a scheme has failed, if only for this request: the proxy is

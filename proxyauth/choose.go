@@ -40,7 +40,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 	}
 	for _, scheme := range r.t.schemes {
 		name := scheme.Name()
-		offers := d.of(name)
+		offers := scheme.best(d.of(name))
 		if len(offers) == 0 {
 			continue
 		}
@@ -81,6 +81,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		var refused *negotiate.Error
 		switch {
 		case err == nil:
+			st.realmShown = string(d.strikeOut([]byte(st.realm)))
 			return st, nil
 		case errors.Is(err, ErrNoCredentials):
 			deny(ErrNoCredentials, "")

@@ -29,9 +29,10 @@ type denial struct {
 
 const (
 	maxPage  = 4 << 10                // of the proxy's page for the error
-	maxDrain = 64 << 10               // of the page, to keep the connection
-	drainFor = 500 * time.Millisecond // a page that trickles is not waited for,
-	keepFor  = 10 * time.Second       // except where the next leg can go on no other connection
+	maxDrain = 64 << 10               // of the page, to keep the connection,
+	drainFor = 500 * time.Millisecond // if it does not trickle
+	maxKeep  = 1 << 20                // the same where the next leg can go on no other
+	keepFor  = 10 * time.Second
 )
 
 // read takes in the header of a 407 or of another last answer.
@@ -53,9 +54,9 @@ func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 
 // drain reads the body to its end, so that net/http keeps the connection, if it
 // is short and comes soon; ctx ends it, too.
-func (d *denial) drain(ctx context.Context) { d.drainWithin(ctx, drainFor) }
+func (d *denial) drain(ctx context.Context) { d.drainWithin(ctx, drainFor, maxDrain) }
 
-func (d *denial) drainWithin(ctx context.Context, limit time.Duration) {
+func (d *denial) drainWithin(ctx context.Context, limit time.Duration, max int64) {
 	if d.ended {
 		return
 	}
@@ -65,7 +66,7 @@ func (d *denial) drainWithin(ctx context.Context, limit time.Duration) {
 	resp, hangUp := d.resp, d.hangUp // and not d, which would then be on the heap for every request
 	stop := context.AfterFunc(ctx, func() { hangUp(resp) })
 	d.page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
-	io.CopyN(io.Discard, d.resp.Body, maxDrain)
+	io.CopyN(io.Discard, d.resp.Body, max)
 	stop()
 	d.hangUp(d.resp)
 }

@@ -421,7 +421,7 @@ func (d *diagnosis) schemes(denial *denial) {
 	chosen := ""
 	for _, scheme := range d.core.schemes {
 		name := scheme.Name()
-		offers := denial.of(name)
+		offers := scheme.best(denial.of(name))
 		switch {
 		case len(offers) == 0:
 			details = append(details, name+": not offered")

@@ -49,6 +49,10 @@ func endWithRequest(ctx context.Context) (_ context.Context, stop context.Cancel
 // endWith returns a context for dialing that ends with req as well: with its
 // context, which may be another, or by Request.Cancel. The caller calls stop.
 func endWith(ctx context.Context, req *http.Request) (_ context.Context, stop context.CancelFunc) {
+	forget := func() {}
+	if end, ok := req.Context().Deadline(); ok { // by which a retry goes
+		ctx, forget = context.WithDeadline(ctx, end)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	detach := context.AfterFunc(req.Context(), func() { cancel(context.Cause(req.Context())) })
 	//lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
@@ -64,6 +68,7 @@ func endWith(ctx context.Context, req *http.Request) (_ context.Context, stop co
 	return ctx, func() {
 		detach()
 		cancel(nil)
+		forget()
 	}
 }
 

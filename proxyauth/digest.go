@@ -8,6 +8,8 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +44,19 @@ type digestScheme struct{ DigestOptions }
 
 func (digestScheme) Name() string { return "Digest" }
 
+func (digestScheme) best(offers []Challenge) []Challenge {
+	best, strength := 0, -1
+	for i, offer := range offers {
+		if c, err := digest.ParseChallenge(offer.params); err == nil && c.Strength() > strength {
+			best, strength = i, c.Strength()
+		}
+	}
+	if best == 0 {
+		return offers
+	}
+	return append([]Challenge{offers[best]}, slices.Delete(slices.Clone(offers), best, best+1)...)
+}
+
 func (s digestScheme) accept(_ context.Context, _ *route, offers []Challenge, c Credentials) (answerer, error) {
 	d, err := s.answer(offers, c, new(nonces))
 	if err != nil {
@@ -51,7 +66,7 @@ func (s digestScheme) accept(_ context.Context, _ *route, offers []Challenge, c 
 }
 
 func (s digestScheme) answer(offers []Challenge, c Credentials, n *nonces) (*digestAuth, error) {
-	challenge, err := strongest(offers)
+	challenge, err := first(offers)
 	if err != nil {
 		return nil, err
 	}
@@ -62,16 +77,12 @@ func (s digestScheme) answer(offers []Challenge, c Credentials, n *nonces) (*dig
 	return &digestAuth{session, n, s, c}, nil
 }
 
-// strongest returns the challenge with the best algorithm; the first of equals.
-func strongest(offers []Challenge) (best digest.Challenge, err error) {
-	err = errors.New("no challenge")
-	for _, offer := range offers {
-		c, parseErr := digest.ParseChallenge(offer.params)
-		if parseErr == nil && (err != nil || c.Strength() > best.Strength()) {
-			best, err = c, nil
-		}
+// first returns the challenge that best has put first.
+func first(offers []Challenge) (digest.Challenge, error) {
+	if len(offers) == 0 {
+		return digest.Challenge{}, errors.New("no challenge")
 	}
-	return best, err
+	return digest.ParseChallenge(offers[0].params)
 }
 
 // A digestAuth answers with one nonce, or with those of a strict proxy.
@@ -155,10 +166,8 @@ func (d *digestAuth) uri(req *http.Request) string {
 	switch {
 	case req.Method == http.MethodConnect:
 		return req.Host
-	case d.scheme.AbsoluteURI:
-		u := *req.URL
-		u.User, u.Fragment = nil, ""
-		return u.String()
+	case d.scheme.AbsoluteURI && req.URL.Opaque == "":
+		return req.URL.Scheme + "://" + requestHost(req) + req.URL.RequestURI()
 	}
 	return req.URL.RequestURI()
 }
@@ -175,7 +184,7 @@ func bodyReader(req *http.Request) func() (io.ReadCloser, error) {
 }
 
 func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal) {
-	challenge, err := strongest(offers)
+	challenge, err := first(offers)
 	if err != nil {
 		return nil, rejected
 	}
@@ -209,14 +218,22 @@ func (d *digestAuth) renew(offers []Challenge) (requestAuth, bool) {
 // (RFC 7615 §4).
 const authenticationInfo = "Proxy-Authentication-Info"
 
+// parseInfo returns what a header or a trailer says about that, in one field or
+// several (RFC 9110 §5.3). What is malformed, an origin may have sent.
+func parseInfo(h http.Header) digest.Params {
+	fields := h[authenticationInfo]
+	if len(fields) == 0 {
+		return nil
+	}
+	info, _ := digest.ParseParams(strings.Join(fields, ", "))
+	return info
+}
+
 func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error) {
 	if a.session == nil {
 		return nil, nil
 	}
-	var info digest.Params
-	if field := resp.Header[authenticationInfo]; len(field) > 0 {
-		info, _ = digest.ParseParams(field[0]) // what is malformed, an origin may have sent
-	}
+	info := parseInfo(resp.Header)
 	_, late := resp.Trailer[authenticationInfo]
 	if _, proves := info.Lookup("rspauth"); proves && a.session.HashesBody() && resp.Request.Method != http.MethodConnect {
 		late = true // the proof covers the reply's body
@@ -258,6 +275,9 @@ type verifiedBody struct {
 	done   bool
 }
 
+// Format prints the same for every verb: the answer is good for its nonce.
+func (*verifiedBody) Format(f fmt.State, _ rune) { io.WriteString(f, "proxyauth: response body") }
+
 func (b *verifiedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.hash.Write(p[:n])
@@ -273,8 +293,10 @@ func (b *verifiedBody) Read(p []byte) (int, error) {
 
 func (b *verifiedBody) verify() error {
 	info := b.info
-	if field := b.resp.Trailer[authenticationInfo]; len(field) > 0 {
-		info, _ = digest.ParseParams(field[0])
+	for _, p := range parseInfo(b.resp.Trailer) {
+		if _, twice := info.Lookup(p.Name); !twice {
+			info = append(info, p)
+		}
 	}
 	session := b.answer.session
 	// What net/http has unpacked is not what the proof covers.

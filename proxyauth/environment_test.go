@@ -349,7 +349,7 @@ func TestZeroValueCredentials(t *testing.T) {
 			setEnv(t, map[string]string{"PROXY_PASS": "open sesame"})
 			_, _, err = fetch(tr, o.HTTP.URL)
 			require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
-			require.ErrorContains(t, err, "failed: proxyauth: PROXY_USER is not set, but PROXY_PASS is")
+			require.ErrorContains(t, err, "failed: PROXY_USER is not set, but PROXY_PASS is")
 			require.NotContains(t, err.Error(), "sesame")
 			require.Empty(t, sent(p))
 

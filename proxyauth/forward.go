@@ -94,10 +94,6 @@ type forwarding struct {
 func (f *forwarding) request() *http.Request { return f.req }
 
 // send sends the request to the proxy.
-//
-// A careful leg says Expect: 100-continue, so that the proxy can refuse before
-// the body is sent. It also says Connection: close, for otherwise net/http
-// sends the body after the refusal all the same, to keep the connection.
 func (f *forwarding) send(authorization []string, careful bool) (*http.Response, error) {
 	careful = careful && !f.hurry
 	asked := len(f.req.Header["Expect"]) > 0 // by the caller, whose business the answer is
@@ -118,18 +114,12 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 			setAuthorization(out.Header, authorization)
 		}
 		if careful {
-			out.Header["Expect"] = []string{"100-continue"}
-			out.Close = true
-			if out.ContentLength <= 0 && len(out.TransferEncoding) == 0 {
-				// Else net/http reads ahead, for a GET or DELETE, whether
-				// there is a body at all.
-				out.ContentLength, out.TransferEncoding = -1, []string{"chunked"}
-			}
+			expectContinue(out)
 		}
 	}
 	resp, err := f.roundTrip(out)
 	if err != nil {
-		return nil, unwrapDial(err)
+		return nil, f.named(err)
 	}
 	if careful && !asked && resp.StatusCode == http.StatusExpectationFailed {
 		// RFC 9110 §10.1.1: repeat the request without it.
@@ -138,6 +128,19 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 		return f.send(authorization, false)
 	}
 	return resp, nil
+}
+
+// expectContinue lets the proxy refuse before the body is sent. It also says
+// Connection: close, for otherwise net/http sends the body after the refusal all
+// the same, to keep the connection.
+func expectContinue(out *http.Request) {
+	out.Header["Expect"] = []string{"100-continue"}
+	out.Close = true
+	if out.ContentLength <= 0 && len(out.TransferEncoding) == 0 {
+		// Else net/http reads ahead, for a GET or DELETE, whether there is a
+		// body at all.
+		out.ContentLength, out.TransferEncoding = -1, []string{"chunked"}
+	}
 }
 
 // roundTrip sends out, and once more where Transport.Retry allows that: when its
@@ -200,12 +203,15 @@ func (f *forwarding) options(out *http.Request) {
 func (f *forwarding) probe() (*http.Response, error) {
 	out := *f.req
 	f.options(&out)
-	resp, err := f.r.forward.RoundTrip(&out)
-	return resp, unwrapDial(err)
+	resp, err := f.r.forward.RoundTrip(f.r.forDialing(&out))
+	if err != nil {
+		err = f.named(err)
+	}
+	return resp, err
 }
 
 // sendPinned runs a leg on the pinned connection.
-func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Response, error) {
+func (f *forwarding) sendPinned(authorization []string, what part) (*http.Response, error) {
 	conn := f.conn
 	out := withoutProxyAuthorization(f.req)
 	var body *heldBody
@@ -229,9 +235,19 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 		conn.once = true
 	}
 	switch {
-	case probe:
+	case what == probing:
 		f.options(out)
 		out.Header[proxyAuthorization] = authorization
+	case what == bodyless:
+		out.Body, out.GetBody, out.ContentLength, out.TransferEncoding, out.Trailer = nil, nil, 0, nil, nil
+	case what == held && hasBody(f.req):
+		var err error
+		if out.Body, err = f.body(true); err != nil {
+			return nil, err
+		}
+		f.legs++
+		expectContinue(out)
+		conn.once = true
 	case hasBody(f.req):
 		raw, err := f.body(false)
 		if err != nil {
@@ -248,7 +264,8 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 	resp, err := conn.cc.RoundTrip(out)
 	if err == nil {
 		conn.http10 = !resp.ProtoAtLeast(1, 1)
-		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired
+		// Without a challenge it is an origin's: see refuses.
+		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired || reused && len(resp.Header["Proxy-Authenticate"]) == 0
 		return resp, nil
 	}
 	nothing := meter.wrote.Load() == wrote && (body == nil || !body.begun.Load())
@@ -260,7 +277,7 @@ func (f *forwarding) sendPinned(authorization []string, probe bool) (*http.Respo
 		(reused || nothing && f.retry.again(f.req.Context(), &lostError{error: err})) {
 		return nil, errDied
 	}
-	return nil, err
+	return nil, f.named(err)
 }
 
 // setAuthorization sets the field, in place of one that the caller may have set
@@ -293,8 +310,11 @@ func (f *forwarding) repeatable(nothingWritten bool) bool {
 }
 
 func (f *forwarding) keep(resp *http.Response) bool {
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
+		return false // it ends with the connection
+	}
 	d := denial{resp: resp, hangUp: f.hangUp}
-	d.drainWithin(f.req.Context(), keepFor)
+	d.drainWithin(f.req.Context(), keepFor, maxKeep)
 	return f.conn.cc.Err() == nil && f.conn.cc.Available() > 0
 }
 
@@ -320,6 +340,28 @@ func (f *forwarding) body(careful bool) (body io.ReadCloser, err error) {
 		return f.held, nil
 	}
 	return body, nil
+}
+
+// named returns net/http's error with the name of the proxy, if it is about the
+// connection to that; an error of the request, its body or its context stays as
+// it is.
+func (f *forwarding) named(err error) error {
+	var dial *proxyDialError
+	if errors.As(err, &dial) || f.req.Context().Err() != nil {
+		return unwrapDial(err)
+	}
+	text := err.Error()
+	about := !hasBody(f.req) && connectionLost(err)
+	for _, words := range []string{
+		"net/http: HTTP/1.x transport connection broken", "net/http: Transport failed to read from server",
+		"net/http: timeout awaiting response headers", "net/http: server response headers exceeded", "http: server closed idle connection",
+	} {
+		about = about || strings.HasPrefix(text, words)
+	}
+	if !about {
+		return err
+	}
+	return &legError{proxy: f.r.name, err: err}
 }
 
 // unwrapDial takes net/http's wrapping from an error about reaching the proxy,

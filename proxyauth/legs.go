@@ -30,10 +30,9 @@ type message interface {
 	// tells whether it is authenticated already.
 	pin(st *standing) (p peer, authenticated bool, err error)
 
-	// sendPinned runs a leg on it. A probe leaves out the body, and does no
-	// harm if the proxy lets it pass. errDied means that the connection had ended
+	// sendPinned runs a leg on it. errDied means that the connection had ended
 	// before, and that nothing is lost.
-	sendPinned(authorization []string, probe bool) (*http.Response, error)
+	sendPinned(authorization []string, what part) (*http.Response, error)
 
 	// keep finishes a reply after which another leg is to follow on the
 	// connection, and reports whether it can.
@@ -42,6 +41,16 @@ type message interface {
 	// unpin closes the connection.
 	unpin()
 }
+
+// A part is what of a message goes on a pinned connection.
+type part int
+
+const (
+	whole    part = iota
+	held          // the body is held back until the proxy asks for it; the connection ends then
+	bodyless      // all but the body, after the proxy has refused it
+	probing       // the same, without doing harm if the proxy lets it pass
+)
 
 var errBodyGone = errors.New("body gone")
 
@@ -61,6 +70,7 @@ type exchange struct {
 	private bool      // st has a nonce that is used by this exchange alone
 	shown   bool      // credentials went out in a handshake
 	probed  bool
+	exempt  bool   // the proxy lets a probe pass, but not the message
 	lost    uint64 // route.lost at the beginning
 	legs    int
 	lead    *lead  // nil: others may send credentials at the same time
@@ -104,12 +114,12 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 				return nil, x.unanswerable(err)
 			}
 			resp, err = m.send(a.field, x.careful(a))
-			x.sent(begin, a.field, resp, err)
+			err = x.sent(begin, a.field, resp, err)
 		case !x.st.proven && !x.probed && isStream(x.req):
 			// Expect would do, if all proxies knew it; and a stream that was
 			// sent in vain is lost.
 			resp, err = m.probe()
-			x.sent(begin, nil, resp, err)
+			err = x.sent(begin, nil, resp, err)
 			if err == nil && resp.StatusCode != http.StatusProxyAuthRequired {
 				x.probed = true
 				m.hangUp(resp)
@@ -117,7 +127,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			}
 		default:
 			resp, err = m.send(nil, x.careful(a))
-			x.sent(begin, nil, resp, err)
+			err = x.sent(begin, nil, resp, err)
 		}
 		if err != nil {
 			if err = x.failed(err); err != nil {
@@ -125,7 +135,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			}
 			continue
 		}
-		if resp.StatusCode != http.StatusProxyAuthRequired && !x.refusedOtherwise(resp) {
+		if !x.refuses(resp) {
 			return x.passed(resp, a)
 		}
 		x.denied(resp, a)
@@ -282,7 +292,7 @@ func (x *exchange) follow(settled *standing) {
 }
 
 // offers returns the proxy's last challenges for the scheme in use.
-func (x *exchange) offers() []Challenge { return x.denial.of(x.st.scheme.Name()) }
+func (x *exchange) offers() []Challenge { return x.st.scheme.best(x.denial.of(x.st.scheme.Name())) }
 
 func (x *exchange) realm() string {
 	if offers := x.offers(); len(offers) > 0 {
@@ -393,10 +403,19 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 	return resp, nil
 }
 
-// refusedOtherwise reports whether a proxy answers wrong credentials with 401,
-// which no origin can have sent for a CONNECT.
-func (x *exchange) refusedOtherwise(resp *http.Response) bool {
-	return x.req.Method == http.MethodConnect && resp.StatusCode == http.StatusUnauthorized && x.st.scheme != nil && !x.st.proven
+// refuses reports whether a reply asks for credentials, or for others.
+func (x *exchange) refuses(resp *http.Response) bool {
+	tunnel := x.req.Method == http.MethodConnect
+	switch resp.StatusCode {
+	case http.StatusProxyAuthRequired:
+		// A proxy says what it demands (RFC 9110 §15.5.8), and takes that out of
+		// what it forwards (§11.7.1). Without it this is the answer of an origin,
+		// or of a proxy behind this one, if this one has let the same pass before.
+		return tunnel || !x.st.proven || len(resp.Header["Proxy-Authenticate"]) > 0
+	case http.StatusUnauthorized: // which no origin can have sent for a CONNECT
+		return tunnel && x.st.scheme != nil && !x.st.proven
+	}
+	return false
 }
 
 // neverContent is the error about a proxy that goes on asking.

@@ -13,11 +13,17 @@ import (
 //	challenged  it asks for credentials, and none were sent
 //	refused     it asks although credentials were sent, or for the next leg of a handshake
 //	failed      there was no answer
-func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Response, err error) {
+//
+// It returns err without what was sent, which the parser of an answer may quote.
+func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Response, err error) error {
 	x.legs++
+	if err != nil {
+		x.denial.hide(authorization)
+		err = x.denial.withoutSecrets(err)
+	}
 	ctx, log := x.req.Context(), x.r.t.log
 	if !log.Enabled(ctx, slog.LevelDebug) {
-		return
+		return err
 	}
 	attrs := []slog.Attr{
 		slog.String("proxy", x.r.name),
@@ -26,7 +32,7 @@ func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Resp
 		slog.Duration("duration", time.Since(begin)),
 	}
 	if x.st.scheme != nil {
-		attrs = append(attrs, slog.String("scheme", x.st.scheme.Name()), slog.String("realm", x.st.realm))
+		attrs = append(attrs, slog.String("scheme", x.st.scheme.Name()), slog.String("realm", x.st.realmShown))
 	}
 	outcome := "passed"
 	switch {
@@ -42,12 +48,13 @@ func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Resp
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
 	}
 	log.LogAttrs(ctx, slog.LevelDebug, "proxy leg", append(attrs, slog.String("outcome", outcome))...)
+	return err
 }
 
 // logAuthenticated tells that credentials passed for the first time.
 func (r *route) logAuthenticated(st *standing) {
 	r.t.log.LogAttrs(context.Background(), slog.LevelInfo, "proxy authenticated", slog.String("proxy", r.name),
-		slog.String("scheme", st.scheme.Name()), slog.String("realm", st.realm), slog.String("source", st.from))
+		slog.String("scheme", st.scheme.Name()), slog.String("realm", st.realmShown), slog.String("source", st.from))
 }
 
 // logRejected tells that credentials were refused, and will not be sent again

@@ -1,12 +1,16 @@
 package proxyauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/idna"
 )
 
@@ -37,13 +41,31 @@ func asciiAddr(addr string) (string, error) {
 	if strings.Contains(host, ":") {
 		host, _, _ = strings.Cut(host, "%")
 	}
-	if host == "" || port == "" || strings.ContainsFunc(addr, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+	number, err := net.LookupPort("tcp", port)
+	if host == "" || err != nil || number == 0 || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`@/?#\`, r) }) {
 		return "", fmt.Errorf("proxyauth: address to dial: %q is not host:port", addr)
 	}
 	if host, err = asciiHost(host); err != nil {
 		return "", err
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, strconv.Itoa(number)), nil
+}
+
+// requestHost returns the host of a request that is forwarded, as net/http writes
+// it into the absolute form: Request.Host where it is set, an internationalized
+// name in its ASCII form, an IPv6 address without its zone.
+func requestHost(req *http.Request) string {
+	host := cmp.Or(req.Host, req.URL.Host)
+	if i := strings.IndexByte(host, '%'); i >= 0 && strings.HasPrefix(host, "[") {
+		if j := strings.IndexByte(host, ']'); j > i {
+			host = host[:i] + host[j:]
+		}
+	}
+	ascii, err := httpguts.PunycodeHostPort(host)
+	if err != nil {
+		return host // and net/http says so
+	}
+	return ascii
 }
 
 // connectByName asks the proxy for a tunnel to addr, by its name or, where the

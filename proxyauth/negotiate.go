@@ -54,6 +54,8 @@ type negotiateScheme struct{ NegotiateOptions }
 
 func (negotiateScheme) Name() string { return "Negotiate" }
 
+func (negotiateScheme) best(offers []Challenge) []Challenge { return offers }
+
 // ambient marks a scheme that may do without credentials of the source.
 func (negotiateScheme) ambient() {}
 

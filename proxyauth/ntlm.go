@@ -24,6 +24,8 @@ type ntlmScheme struct{}
 
 func (ntlmScheme) Name() string { return "NTLM" }
 
+func (ntlmScheme) best(offers []Challenge) []Challenge { return offers }
+
 // ambient marks a scheme that may do without credentials of the source.
 func (ntlmScheme) ambient() {}
 

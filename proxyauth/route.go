@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/proxy"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
@@ -89,8 +90,8 @@ func (c *core) route(u *url.URL) (*route, error) {
 	r, now := c.routes[key], c.clock
 	c.mu.RUnlock()
 	if r == nil {
-		if u != nil && strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
-			return nil, errProxyURL // a raw "#" or the like in the password ended the host
+		if u != nil && strings.Contains(u.Opaque+u.Path+u.RawQuery+u.Fragment, "@") {
+			return nil, errProxyURL // there is no "//", or a raw "#" or the like in the password ended the host
 		}
 		return c.newRoute(key)
 	}
@@ -174,7 +175,7 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" {
 		return r.roundTripForward(req)
 	}
-	resp, err := roundTripOrigin(r.tunnel.Load(), r.forDialing(req), req)
+	resp, err := roundTripOrigin(r.tunnel.Load(), withASCIIHost(r.forDialing(req)), req)
 	if err != nil {
 		err = r.intercepted(hostPort(req.URL), err)
 	}
@@ -190,6 +191,19 @@ func roundTripOrigin(t *http.Transport, req, caller *http.Request) (*http.Respon
 		resp.Request = caller
 	}
 	return resp, err
+}
+
+// withASCIIHost returns req itself where its host is in ASCII. For another in
+// capitals net/http and its HTTP/2 do not agree on what connection is whose, and
+// dial without end.
+func withASCIIHost(req *http.Request) *http.Request {
+	ascii, err := httpguts.PunycodeHostPort(req.URL.Host)
+	if err != nil || ascii == req.URL.Host {
+		return req
+	}
+	u, same := *req.URL, *req
+	u.Host, same.URL = ascii, &u
+	return &same
 }
 
 const proxyAuthorization = "Proxy-Authorization"

@@ -15,6 +15,10 @@ type Scheme interface {
 	// Name is the auth-scheme as the standards write it: "Basic", "Digest", …
 	Name() string
 
+	// best returns offers, which are all of this scheme, with the one first that
+	// accept is to answer.
+	best(offers []Challenge) []Challenge
+
 	// accept prepares to answer the best of offers, which are all of this
 	// scheme, with credentials. No offers at all means that there was no
 	// challenge yet; a scheme that needs one returns an error.

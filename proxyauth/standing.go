@@ -14,10 +14,12 @@ type standing struct {
 	// Without an answerer requests go without credentials.
 	answerer
 	scheme Scheme
-	realm  string
+	realm  string // as received
 	cred   Credentials
 	from   string // where cred came from, for errors
 	pool   *pool  // of connections that cred have authenticated, if bound
+
+	realmShown string // for logs
 
 	// proven: the proxy has let a request pass this way; proof says when.
 	proven bool

@@ -6,7 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"html"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -79,6 +82,29 @@ func (d *denial) strikeOut(b []byte) []byte {
 	}
 	return b
 }
+
+// withoutSecrets returns err itself, where its text has nothing of what was sent.
+func (d *denial) withoutSecrets(err error) error {
+	text := err.Error()
+	struck := string(d.strikeOut([]byte(text)))
+	if struck == text {
+		return err
+	}
+	return &struckError{struck, err}
+}
+
+// A struckError is an error whose text holds secrets. It does not unwrap, so that
+// nobody gets to that.
+type struckError struct {
+	text string
+	err  error
+}
+
+func (e *struckError) Error() string        { return e.text }
+func (e *struckError) Is(target error) bool { return errors.Is(e.err, target) }
+
+// Format prints the text for every verb.
+func (e *struckError) Format(f fmt.State, _ rune) { io.WriteString(f, e.text) }
 
 // cutOff returns b, which was cut off, without the beginning of a secret at its
 // end.

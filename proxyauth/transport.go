@@ -203,6 +203,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
+	if before := req.Response; before != nil && before.Request != nil {
+		// http.Client keeps the caller's Proxy-Authorization when a site sends on
+		// to a part of it, which may be behind another proxy.
+		if first, err := c.routeFor(before.Request); err != nil || first != r {
+			req = withoutProxyAuthorization(req)
+		}
+	}
 	return r.roundTrip(req)
 }
 

@@ -23,7 +23,13 @@ import (
 func (r *route) tunnelTransport() *http.Transport {
 	t := r.t.base.Clone()
 	t.Proxy = nil
-	t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return r.dialTunnel(ctx, addr, false) }
+	t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
+		addr, err := asciiAddr(addr)
+		if err != nil {
+			return nil, err
+		}
+		return r.dialTunnel(ctx, addr, false)
+	}
 	t.Dial, t.DialTLS, t.DialTLSContext = nil, nil, nil //lint:ignore SA1019 they would go around the proxy
 	if t.MaxIdleConnsPerHost == 0 {
 		t.MaxIdleConnsPerHost = r.t.maxIdle() // a tunnel costs more than a connection
@@ -200,7 +206,7 @@ func (c *connecting) pin(*standing) (peer, bool, error) {
 
 func (c *connecting) unpin() { c.close() }
 
-func (c *connecting) sendPinned(authorization []string, _ bool) (*http.Response, error) {
+func (c *connecting) sendPinned(authorization []string, _ part) (*http.Response, error) {
 	return c.leg(authorization)
 }
 
@@ -216,8 +222,8 @@ func (c *connecting) keep(resp *http.Response) bool {
 	ctx, cancel := context.WithTimeout(c.req.Context(), keepFor)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
-	return stop() && err == nil && n < maxDrain
+	n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxKeep))
+	return stop() && err == nil && n < maxKeep
 }
 
 // header returns what the user set for CONNECT, and what HTTP/1.0 proxies need.
