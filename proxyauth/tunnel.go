@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -260,7 +262,7 @@ func (c *connecting) exchange() (*http.Response, error) {
 	}
 	c.limit.N = max
 	for {
-		resp, err := http.ReadResponse(c.in, c.req)
+		resp, err := c.answer()
 		switch {
 		case err != nil && c.limit.N <= 0:
 			return nil, fmt.Errorf("the answer's header is longer than %d bytes", max)
@@ -276,6 +278,33 @@ func (c *connecting) exchange() (*http.Response, error) {
 		}
 		// 1xx, all of them within max bytes
 	}
+}
+
+// answer reads the header of one answer. Of a 2xx it ignores what says how long a
+// body would be, be that malformed (RFC 9110 §9.3.6); http.ReadResponse does not.
+func (c *connecting) answer() (*http.Response, error) {
+	const opened = "HTTP/1.1 2xx"
+	if begin, err := c.in.Peek(len(opened)); err != nil || begin[len(opened)-3] != '2' || string(begin[:5]) != "HTTP/" {
+		return http.ReadResponse(c.in, c.req)
+	}
+	in := textproto.NewReader(c.in)
+	line, err := in.ReadLine()
+	if err != nil {
+		return nil, err
+	}
+	header, err := in.ReadMIMEHeader()
+	if err != nil {
+		return nil, err
+	}
+	proto, status, _ := strings.Cut(line, " ")
+	code, _, _ := strings.Cut(status, " ")
+	resp := &http.Response{Status: status, Proto: proto, Header: http.Header(header), Body: http.NoBody, ContentLength: -1, Request: c.req}
+	var ok bool
+	if resp.ProtoMajor, resp.ProtoMinor, ok = http.ParseHTTPVersion(proto); !ok || len(code) != 3 {
+		return nil, fmt.Errorf("malformed HTTP response %q", line)
+	}
+	resp.StatusCode, err = strconv.Atoi(code)
+	return resp, err
 }
 
 // tunnel returns the connection, which is the caller's from now on. What the

@@ -54,6 +54,22 @@ func begins(b []byte, text string) bool {
 	return string(b[:n]) == text[:n]
 }
 
+// headerEnd returns where the last line of a header ends, or -1. A line may end
+// without a carriage return (RFC 9112 §2.2).
+func headerEnd(b []byte) int {
+	end := 0
+	for {
+		i := bytes.IndexByte(b[end:], '\n')
+		if i < 0 {
+			return -1
+		}
+		end += i + 1
+		if bytes.HasPrefix(b[end:], []byte("\n")) || bytes.HasPrefix(b[end:], []byte("\r\n")) {
+			return end
+		}
+	}
+}
+
 // maxHeader10 is how much of an HTTP/1.0 header is searched.
 const maxHeader10 = 64 << 10
 
@@ -61,19 +77,19 @@ const maxHeader10 = 64 << 10
 func (w *wire) readHeader(begin []byte) error {
 	header := bytes.Clone(begin)
 	more := make([]byte, 4096)
-	end := bytes.Index(header, []byte("\r\n\r\n"))
+	end := headerEnd(header)
 	for end < 0 && len(header) < maxHeader10 && begins(header, "HTTP/1.0 ") {
 		n, err := w.Conn.Read(more)
 		header = append(header, more[:n]...)
-		end = bytes.Index(header, []byte("\r\n\r\n"))
+		end = headerEnd(header)
 		if err != nil && end < 0 {
 			return err
 		}
 	}
-	const field = "\r\nproxy-connection:"
+	const field = "\nproxy-connection:"
 	if end > 0 && begins(header, "HTTP/1.0 ") {
 		if i := bytes.Index(bytes.ToLower(header[:end]), []byte(field)); i >= 0 {
-			header = append(header[:i+2:i+2], header[i+len("\r\nproxy-"):]...)
+			header = append(header[:i+1:i+1], header[i+len("\nproxy-"):]...)
 		}
 	}
 	w.header = header
