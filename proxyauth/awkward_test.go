@@ -32,6 +32,9 @@ func TestAwkwardProxies(t *testing.T) {
 		"second CONNECT":    {Second400: true},
 		"201":               {ConnectStatus: 201},
 		"Content-Length":    {ConnectBody: "Content-Length: 100"},
+		"two lengths":       {ConnectBody: "Content-Length: 5\r\nContent-Length: 6"},
+		"no number":         {ConnectBody: "Content-Length: x"},
+		"unknown coding":    {ConnectBody: "Transfer-Encoding: gzip, chunked"},
 		"Transfer-Encoding": {ConnectBody: "Transfer-Encoding: chunked"},
 		"slow":              {Delay: 20 * time.Millisecond},
 	} {
@@ -120,12 +123,115 @@ func TestRefusedOtherwise(t *testing.T) {
 	}
 }
 
+// The 407 of an origin behind a forwarding proxy, which takes the challenge out of
+// it (RFC 9110 §11.7.1), says nothing about the credentials that have just passed.
+func TestForwarded407OfOrigin(t *testing.T) {
+	o := newOrigin(t)
+	o.handler = func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/407" {
+			w.Header().Set("Proxy-Authenticate", `Basic realm="give me"`)
+			w.WriteHeader(http.StatusProxyAuthRequired)
+		}
+		io.WriteString(w, "origin")
+	}
+	for name, auth := range map[string][]proxytest.Auth{
+		"open": nil, "Basic": {proxytest.Basic{Realm: "r"}}, "Digest": {proxytest.Digest{Realm: "r"}},
+		"NTLM": {proxytest.NTLM{}}, "Negotiate": {proxytest.Negotiate{NTLM: &proxytest.NTLM{}, NoKerberos: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, proxytest.Config{Auth: auth, Users: alice})
+			tr := newTransport(t, p, o)
+			requireOK(t, tr, o.HTTP.URL)
+			challenges := p.Counts().Challenges
+			for _, method := range []string{"GET", "POST"} {
+				req, err := http.NewRequest(method, o.HTTP.URL+"/407", strings.NewReader("body"))
+				require.NoError(t, err)
+				resp, err := tr.RoundTrip(req)
+				require.NoError(t, err)
+				body, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				resp.Body.Close()
+				require.Equal(t, 407, resp.StatusCode)
+				require.Equal(t, "origin", string(body))
+			}
+			requireOK(t, tr, o.HTTP.URL)
+			require.Equal(t, challenges, p.Counts().Challenges, "nothing is sent for it")
+			require.Zero(t, tr.Stats().Rejections)
+		})
+	}
+}
+
+// A site may send on to a part of it behind another proxy: the caller's own
+// Proxy-Authorization is for the first.
+func TestRedirectToOtherProxy(t *testing.T) {
+	o := newOrigin(t)
+	second := newProxy(t, proxytest.Config{Dial: dialOnly(o.HTTP.Listener.Addr().String())})
+	first := scriptedProxy(t, func(req *http.Request) string {
+		if req.URL.Path == "/same" {
+			return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 302 Found\r\nLocation: " + req.URL.Query().Get("to") + "\r\nContent-Length: 0\r\n\r\n"
+	})
+	tr := first.transport(t, o)
+	tr.Proxy = func(req *http.Request) (*url.URL, error) {
+		if req.URL.Host == "part.site.example" {
+			return second.URL, nil
+		}
+		return first.url(), nil
+	}
+	for _, to := range []string{"http://part.site.example/", "http://site.example/same"} {
+		req, err := http.NewRequest("GET", "http://site.example/?to="+url.QueryEscape(to), nil)
+		require.NoError(t, err)
+		req.Header.Set("Proxy-Authorization", "Basic bXk6b3du")
+		resp, err := (&http.Client{Transport: tr}).Do(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+	}
+	require.Len(t, second.Transcript(), 1)
+	require.Empty(t, second.Transcript()[0].Header["Proxy-Authorization"])
+	for _, req := range first.requests() {
+		require.Equal(t, []string{"Basic bXk6b3du"}, req.Header["Proxy-Authorization"])
+	}
+}
+
+// What breaks on the way to be forwarded is told with the name of the proxy, as on
+// the other ways; what is the request's own fault is not.
+func TestForwardedErrorsNameTheProxy(t *testing.T) {
+	for name, text := range map[string]string{"closes": hangUp, "garbage": "\x01\r\n\r\n" + hangUp, "half a header": "HTTP/1.1 200 OK\r\nX:" + hangUp} {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(name+"/"+method, func(t *testing.T) {
+				s := scriptedProxy(t, func(*http.Request) string { return text })
+				tr := s.transport(t, nil)
+				req, err := http.NewRequest(method, "http://origin.example/", nil)
+				require.NoError(t, err)
+				_, err = tr.RoundTrip(req)
+				require.ErrorContains(t, err, "proxyauth: proxy "+s.url().String()+": ")
+			})
+		}
+	}
+	s := scriptedProxy(t, func(*http.Request) string { return stall })
+	tr := s.transport(t, nil)
+	tr.Base.ResponseHeaderTimeout = 20 * time.Millisecond
+	_, err := (&http.Client{Transport: tr}).Get("http://origin.example/")
+	require.ErrorContains(t, err, "proxyauth: proxy "+s.url().String()+": net/http: timeout awaiting response headers")
+	var timeout net.Error
+	require.ErrorAs(t, err, &timeout)
+	require.True(t, timeout.Timeout())
+
+	req, err := http.NewRequest("GET", "http://origin.example/", nil)
+	require.NoError(t, err)
+	req.Header["X"] = []string{"a\nb"}
+	_, err = tr.RoundTrip(req)
+	require.ErrorContains(t, err, "net/http: invalid header field")
+	require.NotContains(t, err.Error(), "proxyauth")
+}
+
 func TestDialContextErrors(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
 	tr := newTransport(t, p, o)
 	ctx := context.Background()
-	for _, addr := range []string{"", "nohost", ":80", "host:", "a b:80", "evil\r\nX: y:80"} {
+	for _, addr := range []string{"", "nohost", ":80", "host:", "a b:80", "evil\r\nX: y:80", "user@host:1", "ho/st:1", "ho?st:1", "host#:1", `ho\st:1`, "host:0", "host:99999", "host:no-such-service"} {
 		_, err := tr.DialContext(ctx, "tcp", addr)
 		require.ErrorContains(t, err, "proxyauth: ", addr)
 	}

@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +60,64 @@ func TestIntercepted(t *testing.T) {
 }
 
 // What is wrong with the way to the proxy, and what to do.
+// A proxy that wants a certificate of the client gets that of ProxyTLSClientConfig,
+// and not the one that is for origins; without it the error says so, by TLS 1.3
+// with the first answer.
+func TestClientCertificates(t *testing.T) {
+	o := newOrigin(t)
+	p := proxytest.NewTLS(proxytest.Config{})
+	defer p.Close()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		var shown atomic.Pointer[string]
+		addr := requireCertificate(t, p, version, &shown)
+		for way, target := range o.ways() {
+			tr := newTransport(t, p, o)
+			tr.Base.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: addr})
+			tr.Base.TLSClientConfig.Certificates = o.HTTPS.TLS.Certificates // for origins
+			_, _, err := fetch(tr, target)
+			require.ErrorContains(t, err, "wants a client certificate", way)
+			require.ErrorContains(t, err, "Transport.ProxyTLSClientConfig.Certificates", way)
+			require.True(t, strings.HasPrefix(err.Error(), "proxyauth: proxy https://"+addr), err.Error())
+
+			tr = newTransport(t, p, o)
+			tr.Base.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: addr})
+			tr.ProxyTLSClientConfig = &tls.Config{RootCAs: o.rootCAs(), Certificates: o.HTTPS.TLS.Certificates} // httptest's is everyone's
+			requireOK(t, tr, target)
+			require.NotNil(t, shown.Load())
+		}
+	}
+}
+
+// requireCertificate starts a listener before p that wants a certificate of who
+// comes, and notes whose it was.
+func requireCertificate(t *testing.T, p *proxytest.Proxy, version uint16, shown *atomic.Pointer[string]) (addr string) {
+	server := httptest.NewUnstartedServer(nil) // for its certificate
+	server.StartTLS()
+	server.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: server.TLS.Certificates, MaxVersion: version, ClientAuth: tls.RequireAnyClientCert,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	go accept(l, func(c net.Conn) {
+		defer c.Close()
+		secure := c.(*tls.Conn)
+		if secure.Handshake() != nil {
+			return
+		}
+		name := secure.ConnectionState().PeerCertificates[0].Subject.String()
+		shown.Store(&name)
+		target, err := tls.Dial("tcp", p.URL.Host, p.ClientTLSConfig())
+		if err != nil {
+			return
+		}
+		defer target.Close()
+		go func() { io.Copy(target, c); target.CloseWrite() }()
+		io.Copy(c, target)
+	})
+	return l.Addr().String()
+}
+
 func TestProxyDialRemedies(t *testing.T) {
 	o := newOrigin(t)
 	hangsUp := scriptedProxy(t, nil)

@@ -11,8 +11,9 @@ import (
 // the first, which is reached directly, to the last, which reaches the targets.
 // Each is reached through the one before: use the last.
 //
-// User name and password of each hop are taken from its URL. Before the first
-// use each Transport can get Credentials, Schemes, ProxyTLSClientConfig and all
+// User name and password of each hop are those of its URL, or of its Credentials;
+// PROXY_USER and PROXY_PASS do not count, since they would go to each. Before the
+// first use each Transport can get Credentials, Schemes, ProxyTLSClientConfig and all
 // else of its own; its Base is its alone, and that of the last has the TLS
 // settings for targets. An error of a hop names the proxy of that hop.
 func Chain(proxies ...string) ([]*Transport, error) {
@@ -36,7 +37,7 @@ func Chain(proxies ...string) ([]*Transport, error) {
 		if i > 0 {
 			base.DialContext = hops[i-1].DialContext
 		}
-		hops = append(hops, &Transport{Base: base, Proxy: http.ProxyURL(u)})
+		hops = append(hops, &Transport{Base: base, Proxy: http.ProxyURL(u), Credentials: FirstOf()})
 	}
 	return hops, nil
 }

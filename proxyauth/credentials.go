@@ -51,8 +51,8 @@ type CredentialRequest struct {
 // (NTLM) it is asked for every request, so that none goes on a connection of
 // other credentials than it gives now: a source should keep what is expensive
 // to get. At any time it gives the same to all requests of a Transport: one for
-// each user of a service takes a Transport for each. It may be called from many goroutines and should return when ctx
-// ends.
+// each user of a service takes a Transport for each. It may be called from many
+// goroutines and should return when ctx ends.
 //
 // No credentials are told by [ErrNoCredentials], or by the zero Credentials.
 // Another error ends the request with an [*AuthError] that wraps it.

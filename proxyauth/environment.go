@@ -184,11 +184,16 @@ func checkProxy(value string) error {
 	case strings.ContainsAny(value[:1], `"'`):
 		return errors.New("it is in quotation marks: remove them")
 	}
+	for _, form := range []string{"http=", "https="} {
+		if strings.HasPrefix(strings.ToLower(value), form) {
+			return errors.New("it has the form of the settings of Windows: write http://host:port")
+		}
+	}
 	scheme, rest, ok := strings.Cut(value, "://")
 	if !ok || strings.ContainsAny(scheme, ":@/?#") { // ://, if at all, is in the password
 		scheme, rest = "http", value
-		if first, _, colon := strings.Cut(value, ":"); colon && slices.Contains(proxySchemes, strings.ToLower(first)) {
-			return errProxyForm // http:/proxy
+		if i := strings.IndexAny(value, ":/"); i >= 0 && slices.Contains(proxySchemes, strings.ToLower(value[:i])) {
+			return errProxyForm // http:/proxy, http//proxy
 		}
 	}
 	if !slices.Contains(proxySchemes, strings.ToLower(scheme)) {
@@ -222,6 +227,12 @@ func checkProxy(value string) error {
 	}
 	if u, err := url.Parse("http://" + host); err != nil || u.Hostname() == "" {
 		return errProxyForm
+	}
+	if strings.ContainsAny(name, ";,= <>|") {
+		return errors.New("its host has a character that no name has: write one proxy, http://host:port")
+	}
+	if _, err := asciiHost(name); err != nil {
+		return errors.New("its host is not a name")
 	}
 	if after != "" && after != "/" {
 		return errors.New("something follows on the host: write http://host:port (the address of a PAC file is not that of a proxy)")
@@ -283,8 +294,11 @@ func checkNoProxyEntry(entry string) error {
 	if strings.Contains(entry, "://") {
 		return never("write the host of the URL alone")
 	}
-	if strings.ContainsFunc(entry, unicode.IsSpace) {
+	if strings.ContainsFunc(entry, unicode.IsSpace) || strings.ContainsAny(entry, ";|") {
 		return never("separate entries by commas")
+	}
+	if strings.ContainsAny(entry, "<>") {
+		return never("it is a form of Windows; localhost is always excluded, other names without a dot one by one")
 	}
 	if _, _, err := net.ParseCIDR(entry); err == nil {
 		return nil

@@ -195,6 +195,8 @@ func (e *proxyDialError) remedy() string {
 		return ": check this machine's clock, or tell the proxy's administrators that its certificate has expired"
 	case wantsCertificate(err):
 		return wantsCertificateRemedy
+	case strings.Contains(tlsAlert(err), "handshake failure"): // which says no more by TLS 1.2
+		return ": perhaps it wants a client certificate (Transport.ProxyTLSClientConfig.Certificates), or other TLS versions or ciphers"
 	case errors.As(err, &other) && string(other.RecordHeader[:]) != "HTTP/":
 		return ": it speaks neither TLS nor HTTP on this port: check host and port of the proxy URL"
 	case errors.As(err, &other):
@@ -211,7 +213,7 @@ func (e *proxyDialError) remedy() string {
 
 // wantsCertificate reports whether err is the alert by which a TLS server says
 // that it wants a certificate of the client: by TLS 1.3, where it comes with the
-// first answer, and mostly by TLS 1.2 too. (crypto/tls does not export alerts.)
+// first answer. (crypto/tls does not export alerts.)
 func wantsCertificate(err error) bool {
 	alert := tlsAlert(err)
 	return strings.Contains(alert, "certificate required") || strings.Contains(alert, "bad certificate")

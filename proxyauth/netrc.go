@@ -48,12 +48,13 @@ func Netrc(path string) CredentialSource {
 			return Credentials{}, fmt.Errorf("proxyauth: %w", err)
 		}
 		var fallback *netrcEntry
+		host := hostKey(req.Proxy.Hostname())
 		for i, e := range entries {
 			switch {
 			case e.cred.Username == "":
 			case e.isDefault && fallback == nil:
 				fallback = &entries[i]
-			case !e.isDefault && strings.EqualFold(e.machine, req.Proxy.Hostname()):
+			case !e.isDefault && hostKey(e.machine) == host:
 				return e.cred, nil
 			}
 		}

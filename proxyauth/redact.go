@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -13,7 +14,8 @@ var secretFields = [...]string{
 }
 
 // RedactHeader returns a copy of h for logs: of Proxy-Authorization,
-// Authorization, cookies and the like only the scheme is left. Names of fields count in any case. A nil h gives nil.
+// Authorization, cookies and the like only the scheme is left. Names of fields
+// count in any case. A nil h gives nil.
 func RedactHeader(h http.Header) http.Header {
 	safe := h.Clone()
 	for name, values := range safe {
@@ -39,18 +41,33 @@ func redactField(name, value string) string {
 }
 
 // RedactAttr is a [slog.HandlerOptions] ReplaceAttr for programs that log
-// requests: it shows an [http.Header] by [RedactHeader], a [*url.URL] without
-// its password, and a string attribute named as one of those fields (in any
-// case, "_" for "-" too) redacted.
+// requests: it shows an [http.Header] by [RedactHeader], a [url.URL] without its
+// password, of a [*http.Request] and a [*http.Response] the first line, and a
+// string attribute named as one of those fields (in any case, "_" for "-" too)
+// redacted.
 func RedactAttr(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case http.Header:
 		a.Value = slog.AnyValue(RedactHeader(v))
+	case *http.Header:
+		if v != nil {
+			a.Value = slog.AnyValue(RedactHeader(*v))
+		}
 	case map[string][]string:
 		a.Value = slog.AnyValue(RedactHeader(v))
 	case *url.URL:
 		if v != nil {
 			a.Value = slog.StringValue(v.Redacted())
+		}
+	case url.URL:
+		a.Value = slog.StringValue(v.Redacted())
+	case *http.Request:
+		if v != nil && v.URL != nil {
+			a.Value = slog.StringValue(cmp.Or(v.Method, http.MethodGet) + " " + v.URL.Redacted())
+		}
+	case *http.Response:
+		if v != nil {
+			a.Value = slog.StringValue(v.Proto + " " + v.Status)
 		}
 	case []string:
 		safe := make([]string, len(v))

@@ -65,6 +65,7 @@ func passwordFile(path string) *secretFile[string] {
 
 // line returns a text of one line without the line's end.
 func line(text string) (string, error) {
+	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as editors of Windows write it
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	switch {
 	case text == "":
@@ -73,6 +74,8 @@ func line(text string) (string, error) {
 		return "", errors.New("it has more than one line")
 	case strings.Contains(text, "\x00"):
 		return "", errors.New("it is not a text in UTF-8")
+	case hasControl(text):
+		return "", errors.New("it has a control character")
 	}
 	return text, nil
 }

@@ -127,6 +127,7 @@ func TestSecretsInProxyURL(t *testing.T) {
 		"https://" + user + "@" + l.Addr().String(),
 		"socks5://" + user + "@" + l.Addr().String(),
 		"http://" + user + "@", "ftp://" + user + "@proxy", "http://" + user + "@[::1", "http://" + user + "@host:port",
+		`CORP\alice:` + hush + "@proxy", "alice" + hush + ":" + hush + "@proxy:3128", "1alice:" + user + "@proxy", "//" + user + "%zz@proxy",
 		"http://alice:" + hush + "@proxy", "http://%zz:" + user + "@proxy", "http://a b:" + user + "@proxy", "://" + user + "@proxy",
 	} {
 		t.Run(proxy, func(t *testing.T) {
@@ -141,6 +142,39 @@ func TestSecretsInProxyURL(t *testing.T) {
 			_, err := tr.DialContext(t.Context(), "tcp", "origin.test:1")
 			require.Error(t, err)
 		})
+	}
+}
+
+// What a proxy repeats where net/http's parser quotes it, or in its realm.
+func TestSecretsInMalformedAnswers(t *testing.T) {
+	o := newOrigin(t)
+	for name, answer := range map[string]string{
+		"line":              "%s\r\n\r\n",
+		"status":            "HTTP/1.1 %s\r\n\r\n",
+		"field":             "HTTP/1.1 200 OK\r\nX\x01: %s\r\n\r\n",
+		"Content-Length":    "HTTP/1.1 502 No\r\nContent-Length: %s\r\n\r\n",
+		"Transfer-Encoding": "HTTP/1.1 502 No\r\nTransfer-Encoding: %s\r\n\r\n",
+		"realm":             "HTTP/1.1 407 No\r\nProxy-Authenticate: Digest realm=\"%s\", nonce=n\r\nContent-Length: 0\r\n\r\n",
+	} {
+		for _, offer := range []string{`Basic realm="r"`, `Digest realm="r", nonce="abc"`} {
+			t.Run(name+"/"+offer, func(t *testing.T) {
+				s := scriptedProxy(t, func(req *http.Request) string {
+					field := req.Header.Get("Proxy-Authorization")
+					if field == "" {
+						return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + offer + "\r\nContent-Length: 0\r\n\r\n"
+					}
+					_, token, _ := strings.Cut(field, " ")
+					return fmt.Sprintf(answer, strings.ReplaceAll(token, `"`, `\"`)) + hangUp
+				})
+				tr := s.transport(t, o) // watched
+				for _, target := range o.ways() {
+					_, _, err := fetch(tr, target)
+					require.Error(t, err)
+				}
+				_, err := tr.DialContext(t.Context(), "tcp", "origin.example:22")
+				require.Error(t, err)
+			})
+		}
 	}
 }
 

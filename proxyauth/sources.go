@@ -70,9 +70,11 @@ func PerProxy(sources map[string]CredentialSource) CredentialSource {
 		if broken != nil {
 			return Credentials{}, broken
 		}
-		source := byKey[strings.ToLower(hostPort(req.Proxy))]
+		host := hostKey(req.Proxy.Hostname())
+		_, port, _ := net.SplitHostPort(hostPort(req.Proxy))
+		source := byKey[net.JoinHostPort(host, port)]
 		if source == nil {
-			source = byKey[strings.ToLower(req.Proxy.Hostname())]
+			source = byKey[host]
 		}
 		if source == nil {
 			return Credentials{}, ErrNoCredentials
@@ -83,13 +85,25 @@ func PerProxy(sources map[string]CredentialSource) CredentialSource {
 
 // proxyKey returns a key of PerProxy as hostPort or Hostname give it.
 func proxyKey(key string) (name string, ok bool) {
-	name = strings.ToLower(key)
-	if ip := strings.Trim(name, "[]"); net.ParseIP(ip) != nil {
-		return ip, true
+	if ip := strings.Trim(key, "[]"); net.ParseIP(ip) != nil {
+		return hostKey(ip), true
 	}
-	u, err := url.Parse("http://" + name)
-	if err != nil || u.Host != name || u.Hostname() == "" || strings.HasSuffix(name, ":") {
+	u, err := url.Parse("http://" + key)
+	if err != nil || u.Host != key || u.Hostname() == "" || strings.HasSuffix(key, ":") {
 		return "", false
 	}
+	name = hostKey(u.Hostname())
+	if u.Port() != "" {
+		name = net.JoinHostPort(name, u.Port())
+	}
 	return name, true
+}
+
+// hostKey returns a host name as it is compared: an internationalized one by its
+// ASCII form.
+func hostKey(host string) string {
+	if ascii, err := asciiHost(host); err == nil {
+		host = ascii
+	}
+	return strings.ToLower(host)
 }
