@@ -116,6 +116,46 @@ func legs(p *proxytest.Proxy) (legs []string) {
 // A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
 // demands authentication when the body is gone. A stream ends in an error that
 // says what to do, never cut short or doubled.
+// Where OPTIONS needs no authentication, as for the preflights of browsers, the
+// legs before the last are the request without its body, once that was refused.
+func TestBodiesWhereOptionsAreExempt(t *testing.T) {
+	for name, body := range map[string]func() io.Reader{
+		"replayed": func() io.Reader { return strings.NewReader("the body") },
+		"stream":   func() io.Reader { return io.MultiReader(strings.NewReader("the body")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			type passed struct{ method, body string }
+			var origin []passed
+			s := scriptedProxy(t, func(req *http.Request) string {
+				token := req.Header.Get("Proxy-Authorization")
+				type3 := strings.HasPrefix(token, "NTLM TlRMTVNTUAAD")
+				switch {
+				case req.Method == http.MethodOptions || type3:
+					b, _ := io.ReadAll(req.Body)
+					origin = append(origin, passed{req.Method, string(b)})
+					return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+				case token == "":
+					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + hangUp
+				}
+				require.Zero(t, req.ContentLength, "a body goes with the last leg")
+				return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
+			})
+			s.keepBodies = true
+			tr := s.transport(t, nil)
+			tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
+			req, err := http.NewRequest("POST", "http://origin.example/", body())
+			require.NoError(t, err)
+			resp, err := tr.RoundTrip(req)
+			require.NoError(t, err)
+			resp.Body.Close()
+			for _, p := range origin[:len(origin)-1] {
+				require.Equal(t, http.MethodOptions, p.method)
+			}
+			require.Equal(t, passed{"POST", "the body"}, origin[len(origin)-1])
+		})
+	}
+}
+
 func TestBodyConsumed(t *testing.T) {
 	o := newOrigin(t)
 	got := 0

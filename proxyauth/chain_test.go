@@ -77,6 +77,23 @@ func TestChain(t *testing.T) {
 	require.False(t, errors.As(err, new(*proxyauth.InterceptionError)))
 }
 
+// The environment's credentials are for its own proxy, and go to no hop.
+func TestChainLeavesTheEnvironment(t *testing.T) {
+	setEnv(t, map[string]string{"PROXY_USER": "alice", "PROXY_PASS": "open sesame"})
+	o := newOrigin(t)
+	first := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	second := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	hops, err := proxyauth.Chain(first.URLFor("alice", "open sesame").String(), second.URL.String())
+	require.NoError(t, err)
+	for _, hop := range hops {
+		defer hop.CloseIdleConnections()
+	}
+	_, _, err = fetch(hops[1], o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+	require.Zero(t, second.Attempts("alice"))
+	require.NotContains(t, err.Error(), "PROXY_USER")
+}
+
 func TestChainErrors(t *testing.T) {
 	for want, proxies := range map[string][]string{
 		"at least one":             {},

@@ -381,6 +381,17 @@ func TestTunnelsOfFormerIdentity(t *testing.T) {
 	}
 }
 
+// Where no challenge is waited for, there is none to say that it wants NFC.
+func TestBasicAloneIsNormalized(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: map[string]string{"jos\u00e9": "a"}})
+	tr := newTransport(t, p, o)
+	tr.Schemes = []proxyauth.Scheme{proxyauth.Basic()}
+	tr.Credentials = proxyauth.UserPassword("jose\u0301", "a")
+	requireOK(t, tr, o.HTTP.URL)
+	require.Equal(t, 1, p.Counts().Requests)
+}
+
 // Connections of denied requests are not held while others find out: with two
 // of them, a rotation at the proxy and in the source goes by unnoticed.
 func TestRotationWithFewConnections(t *testing.T) {

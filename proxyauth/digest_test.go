@@ -2,10 +2,12 @@ package proxyauth_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,6 +79,116 @@ func TestDigestStrongestAlgorithm(t *testing.T) {
 	requireOK(t, newTransport(t, p, o), o.HTTP.URL)
 	legs := p.Transcript()
 	require.Contains(t, legs[len(legs)-1].Header.Get("Proxy-Authorization"), "algorithm=SHA-512-256")
+}
+
+// The strongest that can be answered, and for its realm the credentials.
+func TestDigestStrongestAnswerable(t *testing.T) {
+	for name, test := range map[string]struct {
+		weak, strong string
+		realm        string // of the one that is answered
+	}{
+		"qop not known":   {`algorithm=MD5, qop="auth"`, `algorithm=SHA-256, qop="auth-conf"`, "weak"},
+		"both are":        {`algorithm=MD5`, `algorithm=SHA-256, qop="auth"`, "strong"},
+		"algorithm alone": {`qop="auth-int"`, `algorithm=SHA3-256, qop="auth"`, "weak"},
+	} {
+		for _, order := range []string{"weak first", "strong first"} {
+			t.Run(name+"/"+order, func(t *testing.T) {
+				fields := []string{`Digest realm="weak", nonce="w", ` + test.weak, `Digest realm="strong", nonce="s", ` + test.strong}
+				if order == "strong first" {
+					slices.Reverse(fields)
+				}
+				s := scriptedProxy(t, func(req *http.Request) string {
+					if req.Header.Get("Proxy-Authorization") == "" {
+						return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + strings.Join(fields, ", ") + "\r\nContent-Length: 0\r\n\r\n"
+					}
+					return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+				})
+				tr := s.transport(t, nil)
+				var asked []string
+				tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+					asked = append(asked, req.Realm)
+					return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
+				})
+				requireOK(t, tr, "http://origin.example/")
+				require.Equal(t, []string{test.realm}, asked)
+				requests := s.requests()
+				require.Contains(t, requests[len(requests)-1].Header.Get("Proxy-Authorization"), `realm="`+test.realm+`"`)
+			})
+		}
+	}
+}
+
+// With AbsoluteURI the digest-uri is the request-target, to the letter.
+func TestDigestAbsoluteURI(t *testing.T) {
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") == "" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n, qop=auth\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+	})
+	for target, host := range map[string]string{
+		"http://o.test": "", "http://o.test?x=1": "", "http://o.test/a?": "", "http://o.test/a": "virtual.test",
+		"http://bücher.test:8080/a": "", "http://[fe80::1%25lo]/x": "", "http://u:p@o.test/a%2Fb#frag": "",
+	} {
+		tr := s.transport(t, nil)
+		tr.Schemes = []proxyauth.Scheme{proxyauth.DigestWith(proxyauth.DigestOptions{AbsoluteURI: true})}
+		req, err := http.NewRequest("GET", target, nil)
+		require.NoError(t, err)
+		if host != "" {
+			req.Host = host
+		}
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+		requests := s.requests()
+		last := requests[len(requests)-1]
+		require.Contains(t, last.Header.Get("Proxy-Authorization"), `uri="`+last.RequestURI+`"`, target)
+	}
+}
+
+// Proxy-Authentication-Info is a list, which may come in several fields (RFC 9110
+// §5.3), and partly in the trailer.
+func TestDigestInfoInSeveralFields(t *testing.T) {
+	for name, where := range map[string][2]string{
+		"two fields":         {"Proxy-Authentication-Info: qop=auth\r\nProxy-Authentication-Info: %s\r\n", ""},
+		"header and trailer": {"Trailer: Proxy-Authentication-Info\r\nProxy-Authentication-Info: %s\r\n", "Proxy-Authentication-Info: qop=auth\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			info, nonce := `nextnonce="1"`, "0"
+			s := scriptedProxy(t, func(req *http.Request) string {
+				if !strings.Contains(req.Header.Get("Proxy-Authorization"), `nonce="`+nonce+`"`) {
+					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=0, qop=auth, stale=true\r\nContent-Length: 0\r\n\r\n"
+				}
+				nonce = "1"
+				header, trailer := strings.ReplaceAll(where[0], "%s", info), where[1]
+				return "HTTP/1.1 200 OK\r\n" + header + "Transfer-Encoding: chunked\r\n\r\n6\r\norigin\r\n0\r\n" + trailer + "\r\n"
+			})
+			tr := s.transport(t, nil)
+			requireOK(t, tr, "http://origin.example/")
+			requireOK(t, tr, "http://origin.example/")
+			require.Len(t, s.requests(), 3, "one 407 for both")
+
+			info = `rspauth="00000000000000000000000000000000"`
+			_, _, err := fetch(tr, "http://origin.example/")
+			require.ErrorIs(t, err, digest.ErrServer)
+		})
+	}
+}
+
+// A response that is printed, or its body, shows nothing of the answer.
+func TestDigestResponsePrintsNoSecret(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", RspAuth: true, InfoInTrailer: true}}, Users: alice})
+	resp, err := (&http.Client{Transport: newTransport(t, p, o)}).Get(o.HTTP.URL)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	legs := p.Transcript()
+	sent := legs[len(legs)-1].Header.Get("Proxy-Authorization")
+	_, answer, _ := strings.Cut(sent, `response="`)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		require.NotContains(t, fmt.Sprintf(verb, resp.Body), answer[:32])
+		require.NotContains(t, fmt.Sprintf(verb, resp), answer[:32])
+	}
 }
 
 func TestDigestOptions(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -65,6 +66,35 @@ func TestNamesInConnect(t *testing.T) {
 		require.ErrorContains(t, err, "proxyauth: host name")
 	}
 	require.Zero(t, p.Counts().Connections)
+}
+
+// The same in URLs: net/http leaves the zone in what it dials, and does not find
+// the HTTP/2 connection of an internationalized name in capitals again.
+func TestNamesInURLs(t *testing.T) {
+	o := newOrigin(t)
+	for host, want := range map[string]string{
+		"[fe80::1%25eth0]:8443": "[fe80::1]:8443", "BÜCHER.example": "xn--bcher-kva.example:443", "bücher.example:444": "xn--bcher-kva.example:444",
+	} {
+		for _, http2 := range []bool{true, false} {
+			t.Run(fmt.Sprint(host, http2), func(t *testing.T) {
+				var asked []string
+				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice, Dial: dialedBy(o, &asked)})
+				tr := newTransport(t, p, o)
+				tr.Base.ForceAttemptHTTP2 = http2
+				tr.Base.TLSClientConfig.ServerName = "example.com"
+				for range 3 {
+					requireOK(t, tr, "https://"+host+"/")
+				}
+				require.Equal(t, []string{want}, asked)
+				req, err := http.NewRequest("GET", "https://"+host+"/", nil)
+				require.NoError(t, err)
+				resp, err := tr.RoundTrip(req)
+				require.NoError(t, err)
+				resp.Body.Close()
+				require.Same(t, req, resp.Request)
+			})
+		}
+	}
 }
 
 // A proxy with an internationalized name: it is dialed, named in its SPN and in

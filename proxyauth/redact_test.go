@@ -43,7 +43,8 @@ func TestRedact(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		log := slog.New(handler(&out, &slog.HandlerOptions{ReplaceAttr: proxyauth.RedactAttr}))
-		log.Info("request", "header", h, "map", map[string][]string(h), "proxy", proxy, "none", (*url.URL)(nil), "authorization", secret,
+		log.Info("request", "header", h, "map", map[string][]string(h), "proxy", proxy, "none", (*url.URL)(nil), "value", *proxy, "authorization", secret,
+			"request", &http.Request{URL: proxy, Header: h}, "response", &http.Response{Status: "200 OK", Header: h, Request: &http.Request{Header: h}}, "pointer", &h,
 			"proxy_authorization", "Basic "+secret, "Cookie", []string{secret}, slog.Group("g", "set-cookie", secret), "n", 1)
 		require.NotContains(t, out.String(), secret)
 		require.Contains(t, out.String(), "Basic REDACTED")

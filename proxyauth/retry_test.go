@@ -58,10 +58,22 @@ func TestRetryPauses(t *testing.T) {
 			require.Len(t, dials, 2)
 
 			dials = nil
+			begin = time.Now()
+			ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			for _, body := range []io.Reader{nil, io.MultiReader(strings.NewReader("stream"))} {
+				req, err := http.NewRequestWithContext(ctx, "PUT", target, body)
+				require.NoError(t, err)
+				_, err = tr.RoundTrip(req)
+				require.ErrorIs(t, err, refused)
+			}
+			require.LessOrEqual(t, time.Since(begin), 2*time.Second)
+
+			dials = nil
 			ctx, cancel = context.WithCancel(t.Context())
 			time.AfterFunc(100*time.Millisecond, cancel)
 			begin = time.Now()
-			req, err := http.NewRequestWithContext(ctx, "GET", target, nil)
+			req, err := http.NewRequestWithContext(ctx, "PUT", target, io.MultiReader(strings.NewReader("stream")))
 			require.NoError(t, err)
 			_, err = tr.RoundTrip(req)
 			require.ErrorIs(t, err, context.Canceled)

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/proxy"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
@@ -197,12 +196,13 @@ func roundTripOrigin(t *http.Transport, req, caller *http.Request) (*http.Respon
 // capitals net/http and its HTTP/2 do not agree on what connection is whose, and
 // dial without end.
 func withASCIIHost(req *http.Request) *http.Request {
-	ascii, err := httpguts.PunycodeHostPort(req.URL.Host)
-	if err != nil || ascii == req.URL.Host {
+	name := req.URL.Hostname()
+	ascii, err := asciiHost(name)
+	if err != nil || ascii == name {
 		return req
 	}
 	u, same := *req.URL, *req
-	u.Host, same.URL = ascii, &u
+	u.Host, same.URL = strings.Replace(u.Host, name, ascii, 1), &u
 	return &same
 }
 

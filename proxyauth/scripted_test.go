@@ -28,6 +28,8 @@ type scripted struct {
 	on    []int // the numbers of their connections
 
 	flooded atomic.Int64 // bytes of endless answers
+
+	keepBodies bool // bodies are the script's to read
 }
 
 // hangUp as the end of an answer closes the connection after it; stall keeps it
@@ -74,7 +76,7 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 					if err != nil {
 						return
 					}
-					if req.Header.Get("Expect") == "" {
+					if req.Header.Get("Expect") == "" && !s.keepBodies {
 						io.Copy(io.Discard, req.Body)
 					}
 					s.mu.Lock()

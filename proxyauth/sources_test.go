@@ -71,6 +71,7 @@ func TestPerProxy(t *testing.T) {
 		"plain:80": proxyauth.UserPassword("plain", "3"), "plain:443": proxyauth.UserPassword("tls", "4"),
 		"[2001:db8::1]:3128": proxyauth.UserPassword("v6 port", "5"), "2001:db8::1": proxyauth.UserPassword("v6", "6"),
 		"[2001:db8::2]": proxyauth.UserPassword("brackets", "7"), "nil": nil,
+		"bücher.example": proxyauth.UserPassword("idn", "8"), "XN--bcher-kva.example:1": proxyauth.UserPassword("idn port", "9"),
 	}
 	source := proxyauth.PerProxy(sources)
 	clear(sources) // it has a copy
@@ -78,6 +79,7 @@ func TestPerProxy(t *testing.T) {
 		"http://proxy.example:3128": "host:1", "http://Proxy.Example": "host:1", "http://proxy.example:8080": "port:2",
 		"http://plain": "plain:3", "https://plain": "tls:4", "https://plain:80": "plain:3", "http://plain:81": noneText,
 		"http://[2001:db8::1]:3128": "v6 port:5", "http://[2001:db8::1]": "v6:6", "http://[2001:DB8::2]:1": "brackets:7",
+		"http://xn--bcher-kva.example": "idn:8", "http://BÜCHER.example:2": "idn:8", "http://bücher.example:1": "idn port:9",
 		"http://nil": noneText, "http://www.proxy.example": noneText, "http://example": noneText,
 	} {
 		require.Equal(t, want, ask(t, source, proxy), proxy)
@@ -94,6 +96,8 @@ func TestCredentialFiles(t *testing.T) {
 	for name, test := range map[string]struct{ text, password, credentials string }{
 		"plain":        {"alice:open sesame", "u:alice:open sesame", "alice:open sesame"},
 		"line end":     {"alice:open sesame\n", "u:alice:open sesame", "alice:open sesame"},
+		"Notepad":      {"\ufeffalice:x\r\n", "u:alice:x", "alice:x"},
+		"control":      {"a:Zq7\x07", "PATH: it has a control character", "PATH: it has a control character"},
 		"Windows":      {"CORP\\alice:x\r\n", "u:CORP\\alice:x", "CORP\\alice:x"},
 		"blanks":       {" a: b \n", "u: a: b ", " a: b "},
 		"colons":       {"a:b:c:", "u:a:b:c:", "a:b:c:"},
