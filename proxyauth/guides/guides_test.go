@@ -95,6 +95,8 @@ func checkCommands(t *testing.T, where, text string, all bool) (n int) {
 	dir := root
 	for _, words := range commands(text) {
 		switch {
+		case words[0] == "cd" && words[1] == path.Base(module): // the clone
+			dir = root
 		case words[0] == "cd":
 			dir = filepath.Join(root, words[1])
 		case words[0] == "go":
