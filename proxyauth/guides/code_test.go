@@ -33,7 +33,8 @@ var (
 	ctx       context.Context
 	err       error
 	transport *proxyauth.Transport
-	proxyURL  *url.URL
+	proxy     *url.URL
+	proxyURL  url.URL
 	roots     *x509.CertPool
 	hops      []*proxyauth.Transport
 )
