@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -82,15 +83,37 @@ func TestPoolOfDeadConnections(t *testing.T) {
 		require.Len(t, messages(p), 1)
 	})
 	t.Run("forgotten", func(t *testing.T) {
-		o := newOrigin(t)
-		p := newProxy(t, proxytest.Config{
-			Auth: []proxytest.Auth{proxytest.NTLM{RechallengeAfter: 1}}, Users: alice, Behaviour: proxytest.Behaviour{CloseAfter407: true},
+		var together atomic.Pointer[sync.WaitGroup]
+		s := scriptedProxy(t, func(req *http.Request) string {
+			switch token := req.Header.Get("Proxy-Authorization"); {
+			case token == "":
+				return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + hangUp
+			case strings.HasPrefix(token, "NTLM TlRMTVNTUAAB"): // type 1
+				return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
+			}
+			if all := together.Load(); all != nil {
+				all.Done()
+				all.Wait()
+			}
+			return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
 		})
-		tr := newTransport(t, p, o)
-		fillPool(t, many, tr, o)
-		fillPool(t, many, tr, o)
-		p.Reset()
-		requireOK(t, tr, o.HTTP.URL)
-		require.LessOrEqual(t, len(messages(p)), 2, "those that are left are not tried one by one")
+		tr := s.transport(t, nil)
+		const target = "http://origin.example/"
+		requireOK(t, tr, target)
+		all := new(sync.WaitGroup)
+		all.Add(many)
+		together.Store(all)
+		var done sync.WaitGroup
+		for range many {
+			done.Go(func() {
+				_, _, err := fetch(tr, target)
+				assert.NoError(t, err)
+			})
+		}
+		done.Wait()
+		together.Store(nil)
+		before := len(s.requests())
+		requireOK(t, tr, target)
+		require.Len(t, s.requests(), before+3, "one that was forgotten, and not all; a handshake")
 	})
 }
