@@ -42,7 +42,8 @@ var oidNTLM = append(gssapi.OIDKRB5.OID()[:0:0], 1, 3, 6, 1, 4, 1, 311, 2, 2, 10
 // channel binding's application data (RFC 5929), or nil.
 func Kerberos(t *Ticket, binding []byte) *Handshake { return &Handshake{ticket: t, binding: binding} }
 
-// NTLM returns a handshake that authenticates by NTLM inside SPNEGO.
+// NTLM returns a handshake that authenticates by NTLM inside SPNEGO. Make h with
+// ntlm.Options.Sign, since a server may ask for the mechListMIC.
 func NTLM(h *ntlm.Handshake) *Handshake { return &Handshake{ntlm: h} }
 
 // Format prints the same for every verb: a handshake holds a password or a key.
@@ -135,7 +136,8 @@ func (h *Handshake) refusal(token []byte) error {
 }
 
 // Done verifies the token that came with the server's consent: with Kerberos
-// the AP-REP, which is mutual authentication. None is nil, and normal.
+// the AP-REP, which is mutual authentication. None is nil, and normal. With NTLM
+// there is nothing to verify.
 func (h *Handshake) Done(token []byte) error {
 	if len(token) == 0 || h.ticket == nil {
 		return nil

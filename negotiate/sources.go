@@ -204,9 +204,9 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // An Error tells why there is no ticket, and what to do.
 type Error struct {
-	SPN    string
+	SPN    string // of the service
 	Cause  string // in a few words
-	Remedy string
+	Remedy string // what to do, in a few words
 
 	// Rejected: the KDC refused the password or the key.
 	Rejected bool

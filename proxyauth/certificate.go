@@ -32,6 +32,7 @@ func (e *InterceptionError) meaning() (cause, remedy string) {
 			"and add it to Base.TLSClientConfig.RootCAs, or on Linux to the file that SSL_CERT_FILE names"
 }
 
+// Unwrap returns Err.
 func (e *InterceptionError) Unwrap() error { return e.Err }
 
 // intercepted returns err as an *InterceptionError if it is one.

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // Why a request could not be authenticated. errors.Is on every [*AuthError]
@@ -66,14 +69,16 @@ type AuthError struct {
 func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "proxyauth: proxy %s ", e.Proxy)
-	switch e.Err {
-	case ErrNoCredentials:
+	switch {
+	case errors.Is(e.cause, digest.ErrServer), errors.Is(e.cause, negotiate.ErrServer):
+		b.WriteString("did not prove that it knows the credentials")
+	case e.Err == ErrNoCredentials:
 		b.WriteString("demands authentication and there are no credentials for it")
-	case ErrNoUsableScheme:
+	case e.Err == ErrNoUsableScheme:
 		b.WriteString("demands authentication and offers nothing that can be used")
-	case ErrRejected:
+	case e.Err == ErrRejected:
 		b.WriteString("rejected the credentials")
-	case ErrBodyConsumed:
+	case e.Err == ErrBodyConsumed:
 		b.WriteString("demanded authentication when a part of the request body was gone, and it cannot be read again")
 	}
 	if e.remembered {
@@ -124,15 +129,16 @@ func (e *AuthError) Unwrap() []error {
 }
 
 // A ConnectError is a proxy's refusal to open a tunnel for another reason than
-// authentication: its policy, or the target cannot be reached.
+// authentication: its policy, or the target cannot be reached. Like an [AuthError]
+// it holds no credentials, even where the proxy repeats them.
 type ConnectError struct {
-	Proxy      string // the proxy's URL without userinfo
-	Target     string // host:port
-	StatusCode int
-	Status     string
-	Header     http.Header
-	Body       []byte // the first 4 KiB
-	Tried      string // the scheme for which credentials were sent, or ""
+	Proxy      string      // the proxy's URL without userinfo
+	Target     string      // host:port
+	StatusCode int         // of the answer to CONNECT
+	Status     string      // with its text, "403 Forbidden"
+	Header     http.Header // of the answer
+	Body       []byte      // the first 4 KiB
+	Tried      string      // the scheme for which credentials were sent, or ""
 
 	proven     bool      // the credentials have passed for another target
 	at         time.Time // when the proxy said so, if that is remembered

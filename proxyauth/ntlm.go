@@ -12,9 +12,9 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
 )
 
-// NTLM returns the NTLM scheme (MS-NLMP, MS-NTHT), NTLMv2 only: a handshake
-// that authenticates a connection, and costs nothing on it afterwards. The user
-// name may be "alice", `CORP\alice` or "alice@CORP.EXAMPLE".
+// NTLM returns the NTLM scheme (MS-NLMP, MS-NTHT), NTLMv2 only: a handshake of two
+// legs, of which the proxy answers the first with a 407, that authenticates a
+// connection and costs nothing on it afterwards. The user name may be "alice", `CORP\alice` or "alice@CORP.EXAMPLE".
 //
 // To https:// proxies the handshake is bound to the connection (RFC 5929
 // tls-server-end-point).

@@ -24,8 +24,8 @@ func (r *Report) OK() bool { return r.Err == nil }
 
 // A Step is one part of the path.
 type Step struct {
-	Name    string   `json:"name"` // "environment", "proxy", "TCP", "CONNECT", …
-	Outcome Outcome  `json:"outcome"`
+	Name    string   `json:"name"`             // "environment", "proxy", "TCP", "CONNECT", …
+	Outcome Outcome  `json:"outcome"`          // how it went
 	Details []string `json:"details"`          // what was found; of a failed step, the cause first
 	Remedy  string   `json:"remedy,omitempty"` // what to do, if something is to be done
 }
@@ -33,6 +33,7 @@ type Step struct {
 // An Outcome says how a [Step] went.
 type Outcome string
 
+// The outcomes of a step.
 const (
 	StepOK     Outcome = "ok"
 	StepNote   Outcome = "note"   // it goes on, but this may be the reason for what comes

@@ -26,7 +26,8 @@ type Scheme interface {
 }
 
 // DefaultSchemes returns the schemes in their order of preference when
-// Transport.Schemes is nil: Negotiate, NTLM, Digest, Basic.
+// Transport.Schemes is nil: Negotiate, NTLM, Digest, Basic; in a new slice each
+// time.
 func DefaultSchemes() []Scheme { return []Scheme{Negotiate(), NTLM(), Digest(), Basic()} }
 
 // Authentication has two natures, of which a scheme has one. Neither is set

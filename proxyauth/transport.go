@@ -49,8 +49,9 @@ type Transport struct {
 	Credentials CredentialSource
 
 	// Schemes are those that may be used, in order of preference. Nil means
-	// DefaultSchemes(). With Basic alone, credentials are sent without waiting
-	// for a challenge. Credentials that a proxy rejects by one scheme are tried
+	// DefaultSchemes(). With one alone no challenge is waited for: Basic and
+	// Negotiate send at once and NTLM begins its handshake; Digest needs the
+	// nonce of a challenge. Credentials that a proxy rejects by one scheme are tried
 	// once more by the next one it offers: two attempts at the account at most.
 	Schemes []Scheme
 
@@ -188,8 +189,12 @@ func (t *Transport) settings() *core {
 
 // RoundTrip sends req through its proxy, or directly where there is none, and
 // answers what the proxy demands. It does everything [http.Transport] does,
-// and never returns a proxy's 407: see [AuthError]. A 407 of an origin, reached
-// directly or through a tunnel, is a response like any other.
+// and never returns a proxy's 407: see [AuthError].
+//
+// A 407 through a tunnel or without a proxy is the origin's, and a response like
+// any other. A forwarded one with a challenge counts as the proxy's; one without a
+// challenge is returned, if the proxy has let the same credentials pass before
+// (RFC 9110 §11.7.1, §15.5.8).
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := t.settings()
 	if req.URL == nil || req.Header == nil {

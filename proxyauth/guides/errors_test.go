@@ -123,6 +123,8 @@ func produced(t *testing.T) map[string]string {
 
 	stale := newPlace(t, proxytest.New, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "corp", AlwaysStale: true}}})
 	got["always stale"] = said(t, stale.transport("alice", "secret"), target)
+	unproved := newPlace(t, proxytest.New, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "corp", BadRspAuth: true}}})
+	got["no proof"] = said(t, unproved.transport("alice", "secret"), target)
 	hashing := newPlace(t, proxytest.New, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "corp", QOP: []string{"auth-int"}}}})
 	got["stream to be hashed"] = saidOfStream(t, hashing.transport("alice", "secret"))
 
@@ -172,6 +174,7 @@ func produced(t *testing.T) map[string]string {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}, "alice", "secret"), target)
 	got["hangs up"] = said(t, through(t, "http://proxy.corp:3128", dialOnly(hangsUp(t)), "alice", "secret"), target)
+	got["hangs up on a forwarded request"] = said(t, through(t, "http://proxy.corp:3128", dialOnly(hangsUp(t)), "alice", "secret"), "http://api.example.com/")
 	got["ftp"] = said(t, through(t, "ftp://proxy.corp:3128", nil, "alice", "secret"), target)
 	raw := "http://alice:pa%ss@proxy.corp:3128"
 	broken := &proxyauth.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(raw) }}
@@ -186,6 +189,7 @@ func produced(t *testing.T) map[string]string {
 	os.Unsetenv("PROXY_PASS_FILE")
 	_, err = proxyauth.FromEnvironment()
 	got["half of it"] = err.Error()
+	got["half of it, with a proxy"] = said(t, p.transport("", ""), target)
 	t.Setenv("PROXY_PASS", "wrong")
 	got["wrong in the environment"] = said(t, p.transport("", ""), target)
 	_, err = proxyauth.Chain("http://outer.corp:3128", raw)

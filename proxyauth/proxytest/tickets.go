@@ -39,7 +39,7 @@ const keyVersion = 1
 // the tickets are made with keys that it does not use.
 //
 // The user is a principal, "user" or "user@REALM", and need not be in
-// Config.Users. The tickets are valid from a minute ago on, and expire after
+// Config.Users, but the proxy refuses one who is not there when the ticket comes. The tickets are valid from a minute ago on, and expire after
 // the lifetime; if that is negative they have expired.
 func (p *Proxy) WriteTicketCache(path, user string, lifetime time.Duration, hosts ...string) error {
 	n, err := p.negotiate()
