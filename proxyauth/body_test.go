@@ -113,9 +113,6 @@ func legs(p *proxytest.Proxy) (legs []string) {
 	return legs
 }
 
-// A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
-// demands authentication when the body is gone. A stream ends in an error that
-// says what to do, never cut short or doubled.
 // Where OPTIONS needs no authentication, as for the preflights of browsers, the
 // legs before the last are the request without its body, once that was refused.
 func TestBodiesWhereOptionsAreExempt(t *testing.T) {
@@ -156,6 +153,9 @@ func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 	}
 }
 
+// A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
+// demands authentication when the body is gone. A stream ends in an error that
+// says what to do, never cut short or doubled.
 func TestBodyConsumed(t *testing.T) {
 	o := newOrigin(t)
 	got := 0

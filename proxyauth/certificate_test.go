@@ -59,7 +59,6 @@ func TestIntercepted(t *testing.T) {
 	require.ErrorContains(t, err, "other.example")
 }
 
-// What is wrong with the way to the proxy, and what to do.
 // A proxy that wants a certificate of the client gets that of ProxyTLSClientConfig,
 // and not the one that is for origins; without it the error says so, by TLS 1.3
 // with the first answer.
@@ -118,6 +117,7 @@ func requireCertificate(t *testing.T, p *proxytest.Proxy, version uint16, shown 
 	return l.Addr().String()
 }
 
+// What is wrong with the way to the proxy, and what to do.
 func TestProxyDialRemedies(t *testing.T) {
 	o := newOrigin(t)
 	hangsUp := scriptedProxy(t, nil)

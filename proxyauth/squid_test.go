@@ -261,6 +261,38 @@ func TestSquidNames(t *testing.T) {
 	}
 }
 
+// squid passes an origin's 407 on without its challenge; that request fails, and
+// no other.
+func TestSquidOrigin407(t *testing.T) {
+	users := map[string]string{"alice": "open sesame"}
+	for _, scheme := range []string{"basic", "digest", "ntlm"} {
+		s := startSquid(t, scheme, users)
+		for _, w := range s.ways() {
+			t.Run(scheme+" "+w.String(), func(t *testing.T) {
+				o := s.newOrigin(t)
+				o.handler = func(w http.ResponseWriter, req *http.Request) {
+					if req.URL.Path == "/407" {
+						w.Header().Set("Proxy-Authenticate", `Basic realm="give me"`)
+						w.WriteHeader(http.StatusProxyAuthRequired)
+					}
+					io.WriteString(w, "origin")
+				}
+				tr := w.transport(t, o, proxyauth.UserPassword("alice", "open sesame"))
+				requireOK(t, tr, w.target(o))
+				before := tr.Stats()
+				status, _, err := fetch(tr, w.target(o)+"407")
+				require.NoError(t, err)
+				require.Equal(t, 407, status)
+				requireOK(t, tr, w.target(o))
+				after := tr.Stats()
+				require.Zero(t, after.Rejections)
+				require.Equal(t, before.Challenges, after.Challenges)
+				require.Empty(t, o.proxyFields())
+			})
+		}
+	}
+}
+
 // squid refuses a nonce after so many uses, and after its counts came out of
 // order, both while many requests use it.
 func TestSquidNonceMaxCount(t *testing.T) {
