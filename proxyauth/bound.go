@@ -193,12 +193,25 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http
 		x.m.unpin()
 		return nil, &handshakeError{err: errors.New("the proxy closes the connection before the handshake is done")}
 	}
-	begin := time.Now()
-	resp, err := x.m.sendPinned(nil, held)
-	if err = x.sent(begin, nil, resp, err); err != nil || !x.refuses(resp) {
-		return resp, err
+	// Not every proxy that lets an OPTIONS pass does so with the request.
+	begin, next := time.Now(), held
+	if x.r.probesTell.Load() {
+		next = whole
+	}
+	resp, err := x.m.sendPinned(nil, next)
+	if err = x.sent(begin, nil, resp, err); err != nil {
+		return nil, err
+	}
+	refused := x.refuses(resp)
+	inVain := next == held && resp.StatusCode == http.StatusExpectationFailed && len(x.req.Header["Expect"]) == 0
+	x.r.probesTell.Store(!refused)
+	if !refused && !inVain {
+		return resp, nil
 	}
 	x.m.unpin()
+	if inVain {
+		return nil, errDied // once more, without Expect
+	}
 	if x.exempt {
 		return nil, &handshakeError{err: errors.New("the proxy lets the handshake pass before it is done, and then refuses the request")}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,8 +25,9 @@ import (
 //
 // It makes a few connections of its own. The target is sent a HEAD request for an
 // http:// URL, and OPTIONS for "/" where the proxy lets that pass; a TLS handshake
-// for an https:// URL; and nothing else. The proxy is sent credentials as for one request, and none that it has rejected not long ago
-// (Transport.RejectedFor). ctx bounds it all. The report is never nil.
+// for an https:// URL; and nothing else. The proxy is sent credentials as for one
+// request, and none that it has rejected not long ago (Transport.RejectedFor). ctx
+// bounds it all. The report is never nil.
 func (t *Transport) Diagnose(ctx context.Context, target string) *Report {
 	d := &diagnosis{core: t.settings(), ctx: ctx, report: &Report{}}
 	if !d.parse(target) {
@@ -414,75 +414,6 @@ func (d *diagnosis) bareCONNECT() *http.Request {
 	return (&http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: d.addr}, Host: d.addr}).WithContext(d.ctx)
 }
 
-// schemes tells what would become of each scheme.
-func (d *diagnosis) schemes(denial *denial) {
-	d.r.noteOffers(denial)
-	var details []string
-	chosen := ""
-	for _, scheme := range d.core.schemes {
-		name := scheme.Name()
-		offers := scheme.best(denial.of(name))
-		switch {
-		case len(offers) == 0:
-			details = append(details, name+": not offered")
-		case chosen != "":
-			details = append(details, name+": offered, but "+chosen+" comes first")
-		default:
-			what, usable := d.consider(scheme, offers)
-			if usable {
-				chosen = name
-			}
-			details = append(details, name+": "+what)
-		}
-	}
-	for _, name := range denial.names() {
-		if !slices.ContainsFunc(d.core.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
-			details = append(details, name+": offered, but not supported or not among Transport.Schemes")
-		}
-	}
-	outcome := StepOK
-	if chosen == "" {
-		outcome = StepNote
-	}
-	d.add("schemes", outcome, "", details...)
-}
-
-// consider tells whether an offered scheme can be used, and with what, or why
-// not.
-func (d *diagnosis) consider(scheme Scheme, offers []Challenge) (what string, usable bool) {
-	name := scheme.Name()
-	if reason := d.r.forbidden(name); reason != "" {
-		return reason, false
-	}
-	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Param("realm"))
-	if errors.Is(err, ErrNoCredentials) {
-		return "no credentials", false
-	}
-	if err != nil {
-		return "no credentials: " + strings.TrimPrefix(err.Error(), "proxyauth: "), false
-	}
-	if this, schemes := d.r.rejected(name, cred); this || schemes >= maxTrials {
-		return "the credentials of " + from + " were rejected not long ago and are not sent again", false
-	}
-	a, err := scheme.accept(d.ctx, d.r, offers, cred)
-	if errors.Is(err, ErrNoCredentials) {
-		return "no credentials", false
-	}
-	if err != nil {
-		return strings.TrimPrefix(err.Error(), "negotiate: "), false
-	}
-	what = "to be used, with the credentials of " + from
-	if n, ok := a.bound.(*negotiateAuth); ok {
-		if n.client == nil {
-			return what + ", as NTLM inside SPNEGO, since there is " + strings.TrimPrefix(n.noTicket.Error(), "negotiate: "), true
-		}
-		if ticket, err := n.client.Ticket(d.ctx, n.spn); err == nil {
-			return fmt.Sprintf("to be used, with a ticket for %s: %v", n.spn, ticket), true
-		}
-	}
-	return what, true
-}
-
 // connect opens a tunnel as a request would.
 func (d *diagnosis) connect() (net.Conn, bool) {
 	d.r.checkIdentity(d.ctx)
@@ -525,154 +456,4 @@ func (d *diagnosis) refusal(err error) (cause, remedy string) {
 		return "", "check the name and this machine's DNS, or leave names to the proxy (Transport.Resolver nil)"
 	}
 	return "", askAdministrators
-}
-
-// identity tells how the route's requests are authenticated now.
-func (d *diagnosis) identity() string {
-	st := d.r.standing.Load()
-	if st == nil || st.scheme == nil {
-		return "without credentials"
-	}
-	return "authenticated by " + st.scheme.Name() + " with the credentials of " + st.from
-}
-
-// forward sends a HEAD request to an http:// target.
-func (d *diagnosis) forward() {
-	resp, err := d.r.roundTrip(d.req)
-	if err != nil {
-		cause, remedy := d.refusal(err)
-		d.fail("request", err, cause, remedy)
-		return
-	}
-	resp.Body.Close()
-	e := &ConnectError{StatusCode: resp.StatusCode, Header: resp.Header}
-	answer := fmt.Sprintf("HEAD %s is answered %s", d.report.Target, statusLine(resp))
-	own := fromProxy(resp)
-	if d.r.direct == nil {
-		if st := d.r.standing.Load(); st != nil && st.scheme != nil {
-			e.Tried = st.scheme.Name()
-		}
-		answer += ", " + d.identity()
-		own = own || mayBeProxys(resp.StatusCode)
-	}
-	if host := d.redirects(resp); host != "" {
-		d.add("request", StepNote, "if you do not know that host: the network may want you to log in, with a browser", answer+", and sent on to "+host)
-		return
-	}
-	if !own {
-		d.ok("request", answer)
-		return
-	}
-	cause, remedy := e.meaning()
-	if !fromProxy(resp) {
-		cause += "; or it is the target itself that says so"
-	}
-	d.fail("request", fmt.Errorf("proxyauth: proxy %s: %s", d.r.name, answer), answer+": "+cause, remedy)
-}
-
-// redirects returns the other host that a response sends to, or "".
-func (d *diagnosis) redirects(resp *http.Response) string {
-	u, err := resp.Location()
-	if err != nil || resp.StatusCode/100 != 3 || strings.EqualFold(u.Hostname(), d.req.URL.Hostname()) {
-		return ""
-	}
-	struck := denial{sent: d.r.sentBefore()}
-	return string(struck.strikeOut([]byte(u.Host)))
-}
-
-// mayBeProxys reports whether a status of a forwarded request is mostly a limit
-// that the proxy sets.
-func mayBeProxys(status int) bool {
-	switch status {
-	case http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge, http.StatusTooManyRequests,
-		http.StatusUnavailableForLegalReasons, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
-// fromProxy reports whether a response is known to be the proxy's own.
-func fromProxy(resp *http.Response) bool {
-	return resp.Header.Get("X-Squid-Error") != "" ||
-		strings.Contains(resp.Header.Get("Proxy-Status"), "error=") || // RFC 9209
-		resp.StatusCode == http.StatusNetworkAuthenticationRequired
-}
-
-// target ends the way: TLS for an https:// URL, a request for an http:// one.
-func (d *diagnosis) target(conn net.Conn) {
-	defer conn.Close()
-	switch {
-	case d.noHTTP:
-		return
-	case d.req.URL.Scheme == "http":
-		d.forward()
-		return
-	}
-	config := &tls.Config{}
-	if c := d.core.base.TLSClientConfig; c != nil {
-		config = c.Clone()
-	}
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(d.addr)
-	}
-	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(d.ctx); err != nil {
-		if d.r.name != "" {
-			err = d.r.intercepted(d.addr, err)
-		}
-		d.failTLS(err)
-		return
-	}
-	d.ok("target's TLS", describeTLS(secure.ConnectionState()))
-}
-
-func (d *diagnosis) failTLS(err error) {
-	var (
-		intercepted *InterceptionError
-		invalid     *tls.CertificateVerificationError
-		unknown     x509.UnknownAuthorityError
-		other       tls.RecordHeaderError
-	)
-	switch {
-	case errors.As(err, &intercepted):
-		cause, remedy := intercepted.meaning()
-		d.fail("target's TLS", err, cause, remedy)
-	case errors.As(err, &unknown):
-		d.fail("target's TLS", err, fmt.Sprintf("the target's certificate is not trusted: %v; %s", unknown, issuedBy(err)),
-			"if it is right, add its CA to Base.TLSClientConfig.RootCAs, or on Linux to the file that SSL_CERT_FILE names")
-	case errors.As(err, &invalid):
-		d.fail("target's TLS", err, fmt.Sprintf("the certificate is not valid for the target: %v; %s", invalid.Err, issuedBy(err)),
-			"check the target's name and this machine's clock, or tell the target's administrators")
-	case errors.As(err, &other):
-		remedy := "check the target's port; if it is right, something on the way answers instead, such as a login page: try a browser"
-		if d.r.name != "" {
-			remedy += "; or what is at the proxy's address is a web server and no proxy: check host and port of the proxy URL"
-		}
-		d.fail("target's TLS", err, "what answers in the target's place does not speak TLS", remedy)
-	default:
-		d.fail("target's TLS", err, fmt.Sprintf("the TLS handshake with the target failed: %v", err),
-			"check that the target is up; a proxy or firewall that looks into TLS may have cut it, and its administrators can tell")
-	}
-}
-
-// describeTLS tells who is at the other end.
-func describeTLS(s tls.ConnectionState) string {
-	text := tls.VersionName(s.Version)
-	if len(s.PeerCertificates) == 0 {
-		return text
-	}
-	c := s.PeerCertificates[0]
-	return fmt.Sprintf("%s, certificate of %q issued by %q, valid until %s", text,
-		commonName(c.Subject), commonName(c.Issuer), c.NotAfter.Format("2006-01-02"))
-}
-
-// issuedBy tells whose certificate was not accepted.
-func issuedBy(err error) string {
-	var invalid *tls.CertificateVerificationError
-	if !errors.As(err, &invalid) || len(invalid.UnverifiedCertificates) == 0 {
-		return ""
-	}
-	c := invalid.UnverifiedCertificates[0]
-	return fmt.Sprintf("it is the certificate of %q issued by %q, valid until %s",
-		commonName(c.Subject), commonName(c.Issuer), c.NotAfter.Format("2006-01-02"))
 }

@@ -328,9 +328,9 @@ func checkNoProxyEntry(entry string) error {
 // EnvironmentCredentials returns the source that is there when
 // Transport.Credentials is nil: PROXY_USER and PROXY_PASS of the environment,
 // or the file that PROXY_PASS_FILE names instead of the latter (see
-// [PasswordFile]); except for the hops of a [Chain]. The variables are read each time it is asked. It is an error
-// if both or only one of user name and password are set; for an empty password
-// PROXY_PASS is set and empty.
+// [PasswordFile]); except for the hops of a [Chain]. The variables are read each
+// time it is asked. It is an error if both or only one of user name and password
+// are set; for an empty password PROXY_PASS is set and empty.
 func EnvironmentCredentials() CredentialSource { return environmentCredentials(readEnvironment) }
 
 // credentialVariables are what the environment says about credentials.

@@ -382,13 +382,15 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 	}
 	c, tunnel := x.m.(*connecting)
 	forbidden := tunnel && resp.StatusCode == http.StatusForbidden && st.scheme != nil
-	if st.scheme != nil && !forbidden && (a.field != nil || x.shown) {
+	origins := resp.StatusCode == http.StatusProxyAuthRequired // as it seems, so it proves nothing
+	if st.scheme != nil && !forbidden && !origins && (a.field != nil || x.shown) {
 		st.proof.renew()
 	}
 	if forbidden {
 		c.refusal(resp).proven = st.proven
 	}
 	switch {
+	case origins:
 	case forbidden && !st.proven: // this may be a refusal in other words
 		x.r.doubtful(st, c.refusal(resp))
 	case !st.proven || x.lead != nil:

@@ -101,7 +101,11 @@ func TestNTLMConcurrently(t *testing.T) {
 }
 
 func TestNTLMBurst(t *testing.T) {
-	for way, want := range map[string]int{"forward": 1064, "tunnel": 128} {
+	// A handshake for each connection, and without more than these.
+	for way, requests := range map[string]func(handshakes int) int{
+		"forward": func(n int) int { return 1000 + n },
+		"tunnel":  func(n int) int { return 2 * n },
+	} {
 		t.Run(way, func(t *testing.T) {
 			o := newOrigin(t)
 			p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
@@ -121,8 +125,13 @@ func TestNTLMBurst(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.Equal(t, want+1, p.Counts().Requests, "and one to learn the scheme")
-			require.Equal(t, 65, p.Counts().Connections)
+			// net/http gives up a connection, now and then, if the machine is so
+			// busy that it does not notice its own write for 50 ms.
+			const givenUp = 3
+			c := p.Counts()
+			require.GreaterOrEqual(t, c.Connections, 65, "64 and one to learn the scheme")
+			require.LessOrEqual(t, c.Connections, 65+givenUp)
+			require.Equal(t, requests(c.Connections-1)+1, c.Requests)
 		})
 	}
 }

@@ -37,6 +37,8 @@ type route struct {
 	used atomic.Uint64 // core.clock when last used, for maxRoutes
 	lost atomic.Uint64 // connections that ended instead of an answer
 
+	probesTell atomic.Bool // where a probe passed, so did the request
+
 	// The ways out. Without an HTTP proxy (directly, or by SOCKS, which
 	// net/http does itself) there is only the direct one.
 	direct  *http.Transport

@@ -19,15 +19,17 @@ import (
 // guide quotes with "…" in their place, and why. Only what begins with
 // "proxyauth: " counts in them.
 var details = map[string]string{
-	"proxyauth/diagnose.go":  "a report has cause and remedy side by side, and examples/doctor/testdata shows them",
-	"proxyauth/report.go":    "as diagnose.go",
-	"proxyauth/variables.go": "as diagnose.go",
-	"proxyauth/challenge.go": `after "malformed … challenge: "`,
-	"digest/params.go":       `after "malformed … challenge: "`,
-	"digest/challenge.go":    `"digest: …", of a proxy that is broken`,
-	"digest/algorithm.go":    `"digest: …", of a proxy that is broken`,
-	"ntlm/challenge.go":      `"ntlm: …", of a proxy that is broken`,
-	"ntlm/mic.go":            `"ntlm: …", of a proxy that is broken`,
+	"proxyauth/diagnose.go":         "a report has cause and remedy side by side, and examples/doctor/testdata shows them",
+	"proxyauth/diagnose_schemes.go": "as diagnose.go",
+	"proxyauth/diagnose_target.go":  "as diagnose.go",
+	"proxyauth/report.go":           "as diagnose.go",
+	"proxyauth/variables.go":        "as diagnose.go",
+	"proxyauth/challenge.go":        `after "malformed … challenge: "`,
+	"digest/params.go":              `after "malformed … challenge: "`,
+	"digest/challenge.go":           `"digest: …", of a proxy that is broken`,
+	"digest/algorithm.go":           `"digest: …", of a proxy that is broken`,
+	"ntlm/challenge.go":             `"ntlm: …", of a proxy that is broken`,
+	"ntlm/mic.go":                   `"ntlm: …", of a proxy that is broken`,
 }
 
 // unquoted are literals, by their beginning, that look like messages and need
