@@ -55,7 +55,7 @@ type Client struct {
 	options Options
 
 	mu      sync.Mutex
-	stamp   string // of the files when the rest was got from them
+	stamp   stamp // of the files when the rest was got from them
 	tickets map[string]*Ticket
 	asking  map[string]*asking // under way, or failed not long ago
 }

@@ -22,7 +22,7 @@ type Handshake struct {
 
 	begun bool
 	sent  authenticator // of the AP-REQ, which the AP-REP proves to know
-	mechs []byte        // the mechTypes as sent, for the mechListMIC
+	mechs []byte        // the mechTypes as sent, for the mechListMIC of NTLM
 }
 
 var (
@@ -34,6 +34,10 @@ var (
 	// prove that it is the service of the ticket.
 	ErrServer = errors.New("negotiate: the server did not prove to have the service's key")
 )
+
+// kerberosMechs are the mechanisms offered with a ticket, Microsoft's old OID of
+// Kerberos among them.
+var kerberosMechs = append(spnego.NegTokenInit{}.MechTypes, gssapi.OIDKRB5.OID(), gssapi.OIDMSLegacyKRB5.OID())
 
 // oidNTLM is the mechanism NTLMSSP, in the type of gokrb5's OIDs.
 var oidNTLM = append(gssapi.OIDKRB5.OID()[:0:0], 1, 3, 6, 1, 4, 1, 311, 2, 2, 10)
@@ -69,21 +73,16 @@ func (h *Handshake) Next(token []byte) (reply []byte, last bool, err error) {
 func (h *Handshake) begin() (reply []byte, last bool, err error) {
 	init := spnego.NegTokenInit{}
 	if h.ticket != nil {
-		init.MechTypes = append(init.MechTypes, gssapi.OIDKRB5.OID(), gssapi.OIDMSLegacyKRB5.OID())
+		init.MechTypes = kerberosMechs
 		init.MechTokenBytes, h.sent, err = h.ticket.apReq(h.binding)
 	} else {
 		init.MechTypes = append(init.MechTypes, oidNTLM)
-		init.MechTokenBytes, err = h.ntlm.Next(nil)
+		if init.MechTokenBytes, err = h.ntlm.Next(nil); err == nil {
+			h.mechs, err = asn1.Marshal([]asn1.ObjectIdentifier{asn1.ObjectIdentifier(oidNTLM)})
+		}
 	}
 	if err != nil {
 		return nil, false, err
-	}
-	var mechs []asn1.ObjectIdentifier
-	for _, oid := range init.MechTypes {
-		mechs = append(mechs, asn1.ObjectIdentifier(oid))
-	}
-	if h.mechs, err = asn1.Marshal(mechs); err != nil {
-		return nil, false, fmt.Errorf("negotiate: %w", err)
 	}
 	token := spnego.SPNEGOToken{Init: true, NegTokenInit: init}
 	reply, err = token.Marshal()

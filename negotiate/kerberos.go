@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/asn1tools"
@@ -44,13 +45,12 @@ func (t *Ticket) apReq(binding []byte) ([]byte, authenticator, error) {
 	if err != nil {
 		return nil, authenticator{}, fmt.Errorf("negotiate: %w", err)
 	}
-	oid, err := asn1.Marshal(asn1.ObjectIdentifier(gssapi.OIDKRB5.OID()))
-	if err != nil {
-		return nil, authenticator{}, fmt.Errorf("negotiate: %w", err)
-	}
-	token := append(append(oid, 0x01, 0x00), message...) // TOK_ID of AP-REQ
+	token := slices.Concat(oidKerberos, []byte{0x01, 0x00}, message) // TOK_ID of AP-REQ
 	return asn1tools.AddASNAppTag(token, 0), authenticator{auth.CTime, auth.Cusec}, nil
 }
+
+// oidKerberos is the mechanism's OID as it is written.
+var oidKerberos, _ = asn1.Marshal(asn1.ObjectIdentifier(gssapi.OIDKRB5.OID()))
 
 // checksum is the authenticator's, of RFC 4121 §4.1.1: the length and hash of
 // the channel binding, and flags.

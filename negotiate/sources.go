@@ -102,16 +102,24 @@ func cachePath(name string) (path string, err error) {
 	return name, nil
 }
 
-// stamp tells the state of the files that credentials come from.
-func (o Options) stamp() string {
-	cache, _ := cachePath(o.CachePath)
-	stamp := cache
-	for _, path := range []string{cache, keytabPath(o.KeytabPath)} {
+// A stamp tells the state of the files that credentials come from: the ticket
+// cache and the keytab.
+type stamp struct {
+	cache string
+	files [2]struct{ modified, size int64 }
+}
+
+func (o Options) stamp() (s stamp) {
+	s.cache, _ = cachePath(o.CachePath)
+	for i, path := range [2]string{s.cache, keytabPath(o.KeytabPath)} {
+		if path == "" {
+			continue
+		}
 		if info, err := os.Stat(path); err == nil {
-			stamp += fmt.Sprint(";", info.ModTime().UnixNano(), info.Size())
+			s.files[i].modified, s.files[i].size = info.ModTime().UnixNano(), info.Size()
 		}
 	}
-	return stamp
+	return s
 }
 
 // loadCache reads the ticket cache.

@@ -30,7 +30,7 @@ func (c Credentials) empty() bool { return c == Credentials{} }
 
 // A CredentialRequest says what credentials are asked for.
 type CredentialRequest struct {
-	// Proxy is the proxy's URL, without userinfo.
+	// Proxy is the proxy's URL, without userinfo. It must not be changed.
 	Proxy *url.URL
 
 	// Scheme is the scheme that will use them: "Basic", "Digest", …
@@ -76,7 +76,7 @@ func UserPassword(username, password string) CredentialSource {
 func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c Credentials, from string, err error) {
 	if r.t.source != nil {
 		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{
-			Proxy: r.proxyURL(), Scheme: scheme.Name(), Realm: realm, Rejected: r.allRejected(),
+			Proxy: r.told, Scheme: scheme.Name(), Realm: realm, Rejected: r.allRejected(),
 		})
 		if err != nil && !errors.Is(err, ErrNoCredentials) {
 			return Credentials{}, "Transport.Credentials", err

@@ -33,6 +33,7 @@ type route struct {
 	key  routeKey
 	name string   // the proxy's URL for people, without userinfo
 	url  *url.URL // to dial; nil without a proxy. Userinfo is for SOCKS alone
+	told *url.URL // for credential sources, which are asked often
 
 	used atomic.Uint64 // core.clock when last used, for maxRoutes
 	lost atomic.Uint64 // connections that ended instead of an answer
@@ -117,7 +118,7 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 		r.direct = c.base.Clone()
 		r.direct.Proxy = http.ProxyURL(r.url)
 	case "http", "https":
-		r.url = r.proxyURL()
+		r.url, r.told = r.proxyURL(), r.proxyURL()
 		if r.url.Hostname() == "" {
 			return nil, fmt.Errorf("proxyauth: the proxy URL %q has no host", r.url)
 		}
