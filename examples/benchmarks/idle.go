@@ -16,9 +16,9 @@ func idle(w *world, s scale) ([]*table, error) {
 	t := &table{
 		title: fmt.Sprintf("Memory per idle authenticated connection, of %d", s.idle),
 		intro: "So many requests are held until all have their answer, then let go. Bytes in the heap after a collection, above what\n" +
-			"they were before, for each connection; the proxy is in another process. How much the stacks of its goroutines take is\n" +
-			"the runtime's decision, and varies by a fifth. \"Kept\" are those connections that a second wave of as many requests\n" +
-			"found there. Medians of three rounds.",
+			"they were before, for each connection; the proxy is in another process. The stacks of its goroutines are as large as\n" +
+			"the runtime has come to make them, not as what is on them. \"Kept\" are those connections that a second wave of as many\n" +
+			"requests found there. Medians of three rounds.",
 		head: []string{"", "contender", "heap, KiB", "stacks, KiB", "goroutines", "kept"},
 	}
 	all, err := w.startStubs()
@@ -142,8 +142,9 @@ type usage struct {
 }
 
 func inUse() usage {
-	runtime.GC()
-	runtime.GC() // what is in a sync.Pool survives one
+	for range 4 {
+		runtime.GC() // what is in a sync.Pool survives one; each halves the stacks that are too large
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return usage{m.HeapAlloc, m.StackInuse, runtime.NumGoroutine()}

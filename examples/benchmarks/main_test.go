@@ -38,8 +38,8 @@ func TestShort(t *testing.T) {
 		}
 	}
 	require.Equal(t, []string{
-		"Ahead of us", "Who gets through", "Trips", "Cold burst of 40", "A warm request", "Upload of 4 MiB to a cold proxy",
-		"A tunnel of 4 MiB", "Primitives", "Memory per idle authenticated connection, of 40",
+		"Ahead of us", "Who gets through", "Trips", "Cold burst of 20", "A warm request", "Upload of 4 MiB to a cold proxy",
+		"A tunnel of 4 MiB", "Primitives", "Memory per idle authenticated connection, of 20",
 	}, titles)
 	for title, rows := range tables {
 		for _, row := range rows {
@@ -68,14 +68,14 @@ func TestShort(t *testing.T) {
 	for _, row := range uploads[2:] {
 		require.Regexp(t, `^\| [^|]+ \| 1\.00 · \d+ \| 1\.00 · \d+ \|`, row)
 	}
-	for _, row := range tables["Cold burst of 40"] {
+	for _, row := range tables["Cold burst of 20"] {
 		if strings.Contains(row, "| go-proxyauth") {
 			require.Regexp(t, `\| 0 \| [0-9.*]+ \|$`, row, "failures")
 		}
 	}
-	for _, row := range tables["Memory per idle authenticated connection, of 40"] {
+	for _, row := range tables["Memory per idle authenticated connection, of 20"] {
 		if strings.Contains(row, "| go-proxyauth") {
-			require.True(t, strings.HasSuffix(row, "| 40 |"), "all kept: "+row)
+			require.True(t, strings.HasSuffix(row, "| 20 |"), "all kept: "+row)
 		}
 	}
 }

@@ -87,12 +87,13 @@ func (l lead) reason() string {
 
 func (l lead) String() string { return fmt.Sprintf("%s, %s: %s", l.table, l.row, l.name) }
 
-// standings lists who is ahead of us, and returns those leads that a change of
-// the code must have made, since they are exact and nobody has given a reason.
+// standings lists who is ahead of us, by the reasons, and returns those leads
+// that a change of code must have made: they are exact, and nobody has given a
+// reason.
 func standings(b *strings.Builder, tables []*table) (unexplained []lead) {
 	b.WriteString("\n## Ahead of us\n\n")
 	var whys []string
-	leads := map[string][]string{}
+	leads := map[string][]lead{} // by reason
 	for _, t := range tables {
 		for _, l := range t.ahead {
 			why := l.reason()
@@ -106,11 +107,25 @@ func standings(b *strings.Builder, tables []*table) (unexplained []lead) {
 			if leads[why] == nil {
 				whys = append(whys, why)
 			}
-			leads[why] = append(leads[why], l.String())
+			leads[why] = append(leads[why], l)
 		}
 	}
 	for _, why := range whys {
-		fmt.Fprintf(b, "- %s.\n  Why: %s\n", strings.Join(leads[why], "; "), why)
+		var last lead
+		for i, l := range leads[why] {
+			switch {
+			case i == 0:
+				fmt.Fprintf(b, "- %v", l)
+			case l.table == last.table && l.row == last.row:
+				fmt.Fprintf(b, ", %s", l.name)
+			case l.table == last.table:
+				fmt.Fprintf(b, "; %s: %s", l.row, l.name)
+			default:
+				fmt.Fprintf(b, "; %v", l)
+			}
+			last = l
+		}
+		fmt.Fprintf(b, ".\n  Why: %s\n", why)
 	}
 	if whys == nil {
 		b.WriteString("Nobody, in any row that both can run.\n")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -128,7 +129,7 @@ func warm(w *world, s scale) ([]*table, error) {
 				timeCell = t.faster(times.ratio(i, 1), row[1].row(), c.name)
 				allocCell = t.fewer(allocCell, row[1].row()+", allocations", c.name, allocs[i], allocs[1], 1)
 			}
-			t.add(row[1].row(), c.name, timeCell, times.ratio(i, 0).String(), allocCell, fmt.Sprintf("%+.0f", allocs[i]-allocs[0]))
+			t.add(row[1].row(), c.name, timeCell, times.ratio(i, 0).String(), allocCell, fmt.Sprintf("%+d", int(math.Round(allocs[i]-allocs[0]))))
 		}
 	}
 	return []*table{t}, nil
