@@ -117,7 +117,7 @@ func preamble(b *strings.Builder, s scale, start time.Time, load string) {
 		}
 	}
 	fmt.Fprintf(b, "Contenders: %s.\n\n", strings.Join(append(versions, curlVersion()), ", "))
-	fmt.Fprintf(b, "Not measured: %s: %s.\n\n", strings.Join(notMeasured, ", "), whyNotMeasured)
+	fmt.Fprintf(b, "Not measured: %s.\n\n", notMeasured)
 	fmt.Fprintf(b, `How to read it:
 
 - What a contender cannot do was found by trying it in this run: "407" means that it hands the proxy's 407 to the
@@ -130,10 +130,8 @@ func preamble(b *strings.Builder, s scale, start time.Time, load string) {
 `, s.rounds)
 }
 
-// notMeasured are peers that are no contenders.
-var notMeasured = []string{"aus/proxyplease", "snyk/go-httpauth", "vadimi/go-http-ntlm"}
-
-const whyNotMeasured = "the Go module proxy did not serve them (403, \"module version is not available\") where this was made"
+const notMeasured = "snyk/go-httpauth, which the Go module proxy did not serve (403, \"module version is not available\") when this was" +
+	" written; vadimi/go-http-ntlm, which is for servers, and takes its proxy from the environment alone, so not one of this run"
 
 // processor returns the processor's name where the system tells it.
 func processor() string {

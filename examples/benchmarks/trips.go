@@ -95,6 +95,9 @@ func (c contender) trips(w *world, s scheme, url string) (visits, error) {
 		p.Reset()
 		err := mustFetch(rt, url)
 		v[i] = visited(p, url, err)
+		if err != nil && i == 0 {
+			return visits{v[0], v[0], v[0]}, nil
+		}
 	}
 	return v, nil
 }
