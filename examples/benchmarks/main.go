@@ -1,7 +1,7 @@
 // Benchmarks compares go-proxyauth with others that can, or might, get a program
 // through a proxy that demands authentication. One command, in this directory:
 //
-//	go run .         writes RESULTS.md, in five minutes or more
+//	go run .         writes RESULTS.md, in five to eight minutes
 //	go run . -short  runs every row with small numbers, in half a minute, and prints the report
 //
 // It fails if someone is ahead of us in what is counted, not timed, without a
