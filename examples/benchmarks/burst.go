@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,36 +64,36 @@ func burst(w *world, s scale) ([]*table, error) {
 			"of the rounds. How many connections a burst opens is net/http's doing and depends on the machine's load.",
 		head: []string{"", "contender", "407s", "requests", "connections", "failures", "time"},
 	}
-	rounds := min(3, s.rounds)
 	for _, row := range w.cells() {
-		worst := make([]rush, len(row))
-		times := make([][]time.Duration, len(row))
-		for round := range rounds {
-			for i := range row {
-				i := (i + round) % len(row)
-				r, err := row[i].rush(w, s.burst)
-				if err != nil {
-					return nil, err
-				}
-				a := &worst[i]
-				a.counts.Challenges = max(a.counts.Challenges, r.counts.Challenges)
-				a.counts.Requests = max(a.counts.Requests, r.counts.Requests)
-				a.counts.Connections = max(a.counts.Connections, r.counts.Connections)
-				a.failures = max(a.failures, r.failures)
-				times[i] = append(times[i], r.took)
-			}
+		got := make([][]rush, len(row))
+		var runs []func() (time.Duration, error)
+		for i, c := range row {
+			runs = append(runs, func() (time.Duration, error) {
+				r, err := c.rush(w, s.burst)
+				got[i] = append(got[i], r)
+				return r.took, err
+			})
+		}
+		times, err := takeTurns(min(3, s.rounds), func(i int) int { return row[i].reference() }, runs)
+		if err != nil {
+			return nil, err
 		}
 		for i, c := range row {
-			mine, a := worst[c.reference()], worst[i]
-			compared := func(theirs, ours int, slack float64) string {
-				return t.lead(strconv.Itoa(theirs), c.row(), c.name, float64(theirs), float64(ours), slack)
+			ref := c.reference()
+			compared := func(slack float64, of func(rush) int) string {
+				var theirs, ours []float64
+				for round := range got[i] {
+					theirs = append(theirs, float64(of(got[i][round])))
+					ours = append(ours, float64(of(got[ref][round])))
+				}
+				return t.less(fmt.Sprint(slices.Max(theirs)), c.row(), c.name, theirs, ours, slack)
 			}
 			t.add(c.row(), c.name,
-				compared(a.counts.Challenges, mine.counts.Challenges, 0.02),
-				compared(a.counts.Requests, mine.counts.Requests, 0.02),
-				compared(a.counts.Connections, mine.counts.Connections, 0.2),
-				compared(a.failures, mine.failures, 0),
-				t.faster(ratioOf(times[i], times[c.reference()]), c.row(), c.name))
+				compared(0.02, func(r rush) int { return r.counts.Challenges }),
+				compared(0.02, func(r rush) int { return r.counts.Requests }),
+				compared(0.2, func(r rush) int { return r.counts.Connections }),
+				compared(0, func(r rush) int { return r.failures }),
+				t.faster(times.ratio(i, ref), c.row(), c.name))
 		}
 	}
 	return []*table{t}, nil
@@ -126,19 +125,4 @@ func (c cell) rush(w *world, n int) (rush, error) {
 	}
 	wg.Wait()
 	return rush{p.Counts(), int(failures.Load()), time.Since(start)}, nil
-}
-
-// A ratio is what the rounds of a measurement say about a contender and ours.
-type ratio struct{ median, upper float64 }
-
-func (r ratio) String() string { return fmt.Sprintf("%.2f", r.median) }
-
-// ratioOf returns the median and the upper quartile of the rounds' ratios.
-func ratioOf(theirs, ours []time.Duration) ratio {
-	ratios := make([]float64, len(theirs))
-	for i := range theirs {
-		ratios[i] = float64(theirs[i]) / float64(ours[i])
-	}
-	slices.Sort(ratios)
-	return ratio{ratios[len(ratios)/2], ratios[(len(ratios)*3)/4]}
 }

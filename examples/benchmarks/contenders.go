@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	azure "github.com/Azure/go-ntlmssp"
+	"github.com/aus/proxyplease"
 	icholy "github.com/icholy/digest"
 	"github.com/jcmturner/gokrb5/v8/client"
 	"github.com/jcmturner/gokrb5/v8/config"
@@ -38,12 +41,13 @@ var (
 	oursTold = contender{"go-proxyauth, scheme set", "", true, oursClient(true), oursDial(true)}
 	netHTTP  = contender{"net/http", "", true, netHTTPClient, nil}
 	ldNTLM   = contender{"launchdarkly/go-ntlm-proxy-auth", "github.com/launchdarkly/go-ntlm-proxy-auth", true, dialing(ldDial), ldDial}
+	please   = contender{"aus/proxyplease", "github.com/aus/proxyplease", false, pleaseClient, pleaseDial}
 	dialer   = contender{"mwitkow/go-http-dialer", "github.com/mwitkow/go-http-dialer", true, dialing(mwitkowDial), mwitkowDial}
 )
 
 // The last ones are made for servers. They are here because people try them.
 var contenders = []contender{
-	ours, oursTold, netHTTP, ldNTLM, dialer,
+	ours, oursTold, netHTTP, ldNTLM, please, dialer,
 	{"Azure/go-ntlmssp Negotiator", "github.com/Azure/go-ntlmssp", true, azureClient, nil},
 	{"icholy/digest Transport", "github.com/icholy/digest", true, icholyClient, nil},
 	{"mongodb-forks/digest Transport", "github.com/mongodb-forks/digest", true, mongodbClient, nil},
@@ -99,6 +103,30 @@ func dialing(dial func(*site) dialFunc) func(*site, *http.Transport) (http.Round
 
 func ldDial(s *site) dialFunc {
 	return launchdarkly.NewNTLMProxyDialContext(nil, *s.proxy, user, password, "", s.base().TLSClientConfig)
+}
+
+func init() { proxyplease.SetDebugf(func(string, ...any) {}) } // it prints what it does
+
+// pleaseDial finds the scheme out, for each tunnel anew. Its NTLM panics on the
+// type 2 of proxytest, which is an "error" in the tables.
+func pleaseDial(s *site) dialFunc {
+	proxy := *s.proxy // it writes to what it gets
+	dial := proxyplease.NewDialContext(proxyplease.Proxy{URL: &proxy, Username: user, Password: password, TLSConfig: s.base().TLSClientConfig})
+	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		return dial(ctx, network, addr)
+	}
+}
+
+// pleaseClient bounds the wait for an origin's answer: where no scheme will do,
+// what the dialer returns is a connection to the proxy.
+func pleaseClient(s *site, base *http.Transport) (http.RoundTripper, error) {
+	base.TLSHandshakeTimeout = 10 * time.Second // as in http.DefaultTransport
+	return dialing(pleaseDial)(s, base)
 }
 
 func mwitkowDial(s *site) dialFunc {

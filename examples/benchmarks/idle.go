@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,10 +15,11 @@ import (
 func idle(w *world, s scale) ([]*table, error) {
 	t := &table{
 		title: fmt.Sprintf("Memory per idle authenticated connection, of %d", s.idle),
-		intro: "So many requests are held until all have their answer, then let go. Heap and stacks after two collections, above\n" +
-			"what they were before, for each connection; the proxy is in another process. \"Kept\" are those that a second wave of\n" +
-			"as many requests found there. The better of two rounds.",
-		head: []string{"", "contender", "KiB", "ratio", "goroutines", "kept"},
+		intro: "So many requests are held until all have their answer, then let go. Bytes in the heap after a collection, above what\n" +
+			"they were before, for each connection; the proxy is in another process. The stacks of its goroutines are as large as\n" +
+			"the runtime has come to make them, not as what is on them. \"Kept\" are those connections that a second wave of as many\n" +
+			"requests found there. Medians of three rounds.",
+		head: []string{"", "contender", "heap, KiB", "stacks, KiB", "goroutines", "kept"},
 	}
 	all, err := w.startStubs()
 	if err != nil {
@@ -25,26 +27,34 @@ func idle(w *world, s scale) ([]*table, error) {
 	}
 	defer all.stop()
 	for _, row := range w.warmCells() {
-		got := make([]rest, len(row))
-		for round := range 2 {
+		got := make([][]rest, len(row))
+		for range 3 {
 			for i, c := range row {
 				r, err := c.rest(all[c.scheme.kind], s.idle)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", c.name, c.row(), err)
 				}
-				if round == 0 || r.bytes < got[i].bytes {
-					got[i] = r
-				}
+				got[i] = append(got[i], r)
 			}
 		}
-		mine := got[1]
 		for i, c := range row {
-			kib, goroutines := fmt.Sprintf("%.1f", got[i].bytes/1024), fmt.Sprintf("%.1f", got[i].goroutines)
-			if i > 0 {
-				kib = t.lead(kib, row[1].row()+", memory", c.name, got[i].bytes, mine.bytes, 0.05)
-				goroutines = t.lead(goroutines, row[1].row()+", goroutines", c.name, got[i].goroutines, mine.goroutines, 0.03)
+			compared := func(format, what string, slack float64, of func(rest) float64) string {
+				var theirs, ours []float64
+				for round := range got[i] {
+					theirs = append(theirs, of(got[i][round]))
+					ours = append(ours, of(got[1][round]))
+				}
+				cell := fmt.Sprintf(format, slices.Sorted(slices.Values(theirs))[1])
+				if i == 0 {
+					return cell
+				}
+				return t.less(cell, row[1].row()+", "+what, c.name, theirs, ours, slack)
 			}
-			t.add(row[1].row(), c.name, kib, fmt.Sprintf("%.2f", got[i].bytes/mine.bytes), goroutines, fmt.Sprint(got[i].kept))
+			t.add(row[1].row(), c.name,
+				compared("%.1f", "heap", 0.02, func(r rest) float64 { return r.heap / 1024 }),
+				compared("%.1f", "stacks", 0.1, func(r rest) float64 { return r.stacks / 1024 }),
+				compared("%.1f", "goroutines", 0.03, func(r rest) float64 { return r.goroutines }),
+				fmt.Sprint(slices.MinFunc(got[i], func(a, b rest) int { return a.kept - b.kept }).kept))
 		}
 	}
 	return []*table{t}, nil
@@ -52,8 +62,8 @@ func idle(w *world, s scale) ([]*table, error) {
 
 // rest is what connections at rest cost.
 type rest struct {
-	bytes, goroutines float64 // for each
-	kept              int
+	heap, stacks, goroutines float64 // for each
+	kept                     int
 }
 
 func (c cell) rest(st *stubSite, n int) (rest, error) {
@@ -68,25 +78,26 @@ func (c cell) rest(st *stubSite, n int) (rest, error) {
 		return rest{}, err
 	}
 	closeIdle(rt, base)
-	memory, goroutines := inUse()
+	before := inUse()
 	if err := hold(rt, url, n); err != nil {
 		return rest{}, err
 	}
-	memory2, goroutines2 := inUse()
-	before, err1 := st.process.connections()
+	after := inUse()
+	first, err1 := st.process.connections()
 	err2 := hold(rt, url, n)
-	after, err3 := st.process.connections()
+	second, err3 := st.process.connections()
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return rest{}, err
 	}
-	r := rest{float64(memory2-memory) / float64(n), float64(goroutines2-goroutines) / float64(n), n - (after - before)}
 	closeIdle(rt, base)
-	for deadline := time.Now().Add(timeout); runtime.NumGoroutine() > goroutines+10; time.Sleep(time.Millisecond) { // nothing tells the end of net/http's goroutines
+	for deadline := time.Now().Add(timeout); runtime.NumGoroutine() > before.goroutines; time.Sleep(time.Millisecond) { // nothing tells the end of net/http's goroutines
 		if time.Now().After(deadline) {
 			return rest{}, errors.New("connections do not end")
 		}
 	}
-	return r, nil
+	each := func(before, after uint64) float64 { return float64(int64(after)-int64(before)) / float64(n) }
+	return rest{each(before.heap, after.heap), each(before.stacks, after.stacks),
+		float64(after.goroutines-before.goroutines) / float64(n), n - (second - first)}, nil
 }
 
 // hold makes n requests that are all under way at once.
@@ -124,10 +135,17 @@ func hold(rt http.RoundTripper, url string, n int) error {
 	return first
 }
 
-func inUse() (bytes, goroutines int) {
-	runtime.GC()
-	runtime.GC()
+// A usage is what the process has in use.
+type usage struct {
+	heap, stacks uint64
+	goroutines   int
+}
+
+func inUse() usage {
+	for range 4 {
+		runtime.GC() // what is in a sync.Pool survives one; each halves the stacks that are too large
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc + m.StackInuse), runtime.NumGoroutine()
+	return usage{m.HeapAlloc, m.StackInuse, runtime.NumGoroutine()}
 }

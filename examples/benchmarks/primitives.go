@@ -37,9 +37,9 @@ func primitives(w *world, s scale) ([]*table, error) {
 	}
 	for len(all) > 0 {
 		row := all[0].row
-		var runs []func() error
-		var names []string
-		var cannot []string
+		var runs []func() (time.Duration, error)
+		var allocs []float64
+		var names, cannot []string
 		n := 0 // so many take s.iterations
 		for len(all) > 0 && all[0].row == row {
 			p := all[0]
@@ -51,34 +51,32 @@ func primitives(w *world, s scale) ([]*table, error) {
 			for start := time.Now(); len(runs) == 0 && time.Since(start) < s.iterations; n++ {
 				p.step()
 			}
-			names = append(names, p.name)
-			runs = append(runs, func() error {
+			run := func(n int) error {
 				for range n {
 					if err := p.step(); err != nil {
 						return err
 					}
 				}
 				return nil
-			})
+			}
+			const steps = 200
+			a, err := allocations(func() error { return run(steps) }, steps)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", row, err)
+			}
+			allocs = append(allocs, a)
+			names = append(names, p.name)
+			runs = append(runs, timed(func() error { return run(n) }))
 		}
-		times, err := takeTurns(s.rounds, runs)
+		times, err := takeTurns(s.rounds, to(0), runs)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", row, err)
 		}
-		var mine float64
-		for i, run := range runs {
-			allocs, err := mallocs(run)
-			if err != nil {
-				return nil, err
-			}
-			allocs /= float64(n)
-			if i == 0 {
-				mine = allocs
-			}
+		for i := range runs {
 			t.add(row, names[i],
-				t.faster(ratioOf(times[i], times[0]), row, names[i]),
-				fmt.Sprint(medianTime(times[i]).Nanoseconds()/int64(n)),
-				t.lead(fmt.Sprintf("%.0f", allocs), row+", allocations", names[i], allocs, mine, 0.02))
+				t.faster(times.ratio(i, 0), row, names[i]),
+				fmt.Sprint(times.median(i).Nanoseconds()/int64(n)),
+				t.fewer(fmt.Sprintf("%.0f", allocs[i]), row+", allocations", names[i], allocs[i], allocs[0], 1))
 		}
 		for _, name := range cannot {
 			t.add(row, name, "no", "–", "–")

@@ -23,11 +23,10 @@ type visit struct {
 }
 
 func (v visit) String() string {
-	switch {
-	case v.failed != "":
+	if v.failed != "" {
 		return v.failed
 	}
-	return fmt.Sprintf("%d / %d", v.requests, v.challenges)
+	return fmt.Sprintf("%d/%d", v.requests, v.challenges)
 }
 
 // visits are a cold fetch, a warm one, and one on a new connection.
@@ -96,6 +95,9 @@ func (c contender) trips(w *world, s scheme, url string) (visits, error) {
 		p.Reset()
 		err := mustFetch(rt, url)
 		v[i] = visited(p, url, err)
+		if err != nil && i == 0 {
+			return visits{v[0], v[0], v[0]}, nil
+		}
 	}
 	return v, nil
 }
@@ -220,10 +222,10 @@ func trips(w *world, _ scale) ([]*table, error) {
 	}
 	costs := &table{
 		title: "Trips",
-		intro: "Requests at the proxy / 407s among them: of the first fetch, of the next one, and of one for which a new\n" +
+		intro: "Requests at the proxy / 407s among them: of the first fetch, then of the next one, then of one for which a new\n" +
 			"connection is needed. Like is compared with like: clients that find the scheme out, and clients that are told\n" +
 			"it or know one only. What goes by CONNECT is not compared with what is forwarded.",
-		head: []string{"", "fetch"},
+		head: []string{"cold · warm · new connection"},
 	}
 	all := lanes(w)
 	var through []*lane
@@ -253,29 +255,39 @@ func trips(w *world, _ scale) ([]*table, error) {
 			for i, l := range all {
 				who.rows[i] = append(who.rows[i], l.got[row].outcome())
 			}
-			for i, fetch := range visitNames {
-				cells := []string{row, fetch}
-				for _, l := range through {
-					mine := all[0]
-					if l.told {
-						mine = all[1]
-					}
-					v, cell := l.got[row], "–"
-					if v.passed() {
-						cell = v[i].String()
-						if v[0].tunnelled {
-							cell += " by CONNECT"
-						} else {
-							cell = costs.lead(cell, row+", "+fetch, l.name, float64(v[i].requests), float64(mine.got[row][i].requests), 0)
-						}
-					}
-					cells = append(cells, cell)
+			cells := []string{row}
+			for _, l := range through {
+				mine := all[0]
+				if l.told {
+					mine = all[1]
 				}
-				costs.add(cells...)
+				cells = append(cells, costs.visits(row, l, mine))
 			}
+			costs.add(cells...)
 		}
 	}
 	return []*table{who, costs}, reaches(w, who)
+}
+
+// visits is the cell of a lane in the table of trips.
+func (t *table) visits(row string, l, ours *lane) string {
+	v := l.got[row]
+	if !v.passed() {
+		return "–"
+	}
+	var cells []string
+	for i, fetch := range visitNames {
+		cell := v[i].String()
+		if !v[0].tunnelled {
+			cell = t.fewer(cell, row+", "+fetch, l.name, float64(v[i].requests), float64(ours.got[row][i].requests), 1)
+		}
+		cells = append(cells, cell)
+	}
+	cell := strings.Join(cells, " · ")
+	if v[0].tunnelled {
+		cell += " by CONNECT"
+	}
+	return cell
 }
 
 // outcome is what the table of who gets through says.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,12 +27,24 @@ import (
 func upload(w *world, s scale) ([]*table, error) {
 	t := &table{
 		title: fmt.Sprintf("Upload of %d MiB to a cold proxy", s.upload),
-		intro: "The body is a stream of unknown length without GetBody, the first request of the client. Bytes are those from the\n" +
-			"client to the proxy, in units of the body. The heap is the highest above what it was before, with the proxy and\n" +
-			"the origin in it; a client that keeps the body in memory shows there.",
-		head: []string{"", "contender", "outcome", "bytes", "peak heap, MiB"},
+		intro: "The body is a stream of unknown length without GetBody, the first request of the client. First the bytes from the\n" +
+			"client to the proxy, in units of the body, then how far the heap rose, in MiB, with the proxy and the origin in it;\n" +
+			"a client that keeps the body in memory shows there. curl is another process.",
+		head: []string{""},
+	}
+	for _, c := range contenders {
+		if able := w.able[c.name]; slices.Contains(slices.Collect(maps.Values(able)), true) {
+			t.head = append(t.head, c.name)
+		}
+	}
+	_, err := exec.LookPath("curl")
+	curl := err == nil
+	if curl {
+		t.head = append(t.head, curlNames[false], curlNames[true])
 	}
 	for _, row := range w.cells() {
+		cells := slices.Repeat([]string{"–"}, len(t.head))
+		cells[0] = row[0].row()
 		var mine [2]sent
 		for i, c := range row {
 			got, err := c.upload(w, int64(s.upload)<<20)
@@ -40,17 +54,18 @@ func upload(w *world, s scale) ([]*table, error) {
 			if i < 2 {
 				mine[i] = got
 			}
-			t.sent(c.row(), c.name, got, mine[c.reference()], s)
+			cells[slices.Index(t.head, c.name)] = t.sent(c.row(), c.name, got, mine[c.reference()], s)
 		}
-		if _, err := exec.LookPath("curl"); err == nil {
+		if curl {
 			for i, told := range []bool{false, true} {
 				got, err := w.curlUpload(told, row[0], int64(s.upload)<<20)
 				if err != nil {
 					return nil, err
 				}
-				t.sent(row[0].row(), curlNames[told], got, mine[i], s)
+				cells[slices.Index(t.head, curlNames[told])] = t.sent(row[0].row(), curlNames[told], got, mine[i], s)
 			}
 		}
+		t.add(cells...)
 	}
 	return []*table{t}, nil
 }
@@ -62,23 +77,19 @@ type sent struct {
 	heap  int64 // peak; -1: another process's
 }
 
-func (t *table) sent(row, name string, got, ours sent, s scale) {
-	outcome, heap := "whole", "–"
+func (t *table) sent(row, name string, got, ours sent, s scale) string {
 	if got.err != nil {
-		outcome = failure(got.err)
+		return failure(got.err)
 	}
 	size := float64(int64(s.upload) << 20)
-	bytes := fmt.Sprintf("%.2f", float64(got.bytes)/size)
-	if got.err == nil {
-		bytes = t.lead(bytes, row, name, float64(got.bytes), float64(ours.bytes), 0.01)
-	}
+	theirs, mine := float64(got.bytes)/size, float64(ours.bytes)/size
+	cell := t.fewer(fmt.Sprintf("%.2f", theirs), row+", bytes", name, theirs, mine, 0.02)
 	if got.heap >= 0 {
-		heap = strconv.FormatInt(got.heap>>20, 10)
-		if got.err == nil { // what a collection more or less leaves is no lead
-			heap = t.lead(heap, row, name, float64(got.heap>>20)+8, float64(ours.heap>>20), 0)
-		}
+		theirs, mine := got.heap>>20, ours.heap>>20
+		// What a collection more or less leaves is no lead.
+		cell += " · " + t.less(fmt.Sprint(theirs), row+", heap", name, []float64{float64(theirs) + 8}, []float64{float64(mine)}, 0)
 	}
-	t.add(row, name, outcome, bytes, heap)
+	return cell
 }
 
 // stream is a body that can be read once.

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
-	"runtime"
 	"slices"
 	"time"
 
@@ -66,31 +66,6 @@ func (w *world) warmCells() [][]cell {
 	return rows
 }
 
-// takeTurns runs the contenders in turn, each round beginning with another one.
-func takeTurns(rounds int, runs []func() error) ([][]time.Duration, error) {
-	times := make([][]time.Duration, len(runs))
-	for round := range rounds {
-		for i := range runs {
-			i := (i + round) % len(runs)
-			start := time.Now()
-			if err := runs[i](); err != nil {
-				return nil, err
-			}
-			times[i] = append(times[i], time.Since(start))
-		}
-	}
-	return times, nil
-}
-
-// mallocs returns the allocations of a run. Proxies are in other processes.
-func mallocs(run func() error) (float64, error) {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	err := run()
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs - before.Mallocs), err
-}
-
 // warm measures requests one after the other on a connection that is kept.
 func warm(w *world, s scale) ([]*table, error) {
 	t := &table{
@@ -105,7 +80,8 @@ func warm(w *world, s scale) ([]*table, error) {
 	}
 	defer all.stop()
 	for _, row := range w.warmCells() {
-		var runs []func() error
+		var runs []func() (time.Duration, error)
+		var allocs []float64
 		for _, c := range row {
 			st := all[c.scheme.kind]
 			base := st.base()
@@ -118,8 +94,8 @@ func warm(w *world, s scale) ([]*table, error) {
 			if err != nil {
 				return nil, err
 			}
-			run := func() error {
-				for range s.requests {
+			run := func(n int) error {
+				for range n {
 					resp, err := rt.RoundTrip(req)
 					if err != nil {
 						return err
@@ -132,31 +108,28 @@ func warm(w *world, s scale) ([]*table, error) {
 				}
 				return nil
 			}
-			if err := run(); err != nil { // to warm up
+			if err := run(s.requests); err != nil { // to warm up
 				return nil, fmt.Errorf("%s, %s: %w", c.name, c.row(), err)
 			}
-			runs = append(runs, run)
+			const steps = 200
+			n, err := allocations(func() error { return run(steps) }, steps)
+			if err != nil {
+				return nil, err
+			}
+			allocs = append(allocs, n)
+			runs = append(runs, timed(func() error { return run(s.requests) }))
 		}
-		times, err := takeTurns(s.rounds, runs)
+		times, err := takeTurns(s.rounds, to(1), runs)
 		if err != nil {
 			return nil, err
 		}
-		allocs := make([]float64, len(runs))
-		for i, run := range runs {
-			if allocs[i], err = mallocs(run); err != nil {
-				return nil, err
-			}
-			allocs[i] /= float64(s.requests)
-		}
 		for i, c := range row {
-			r, allocCell := ratioOf(times[i], times[1]), fmt.Sprintf("%.0f", allocs[i])
-			timeCell := r.String()
+			timeCell, allocCell := times.ratio(i, 1).String(), fmt.Sprintf("%.0f", allocs[i])
 			if i > 0 {
-				timeCell = t.faster(r, row[1].row(), c.name)
-				allocCell = t.lead(allocCell, row[1].row()+", allocations", c.name, allocs[i], allocs[1], 0.03)
+				timeCell = t.faster(times.ratio(i, 1), row[1].row(), c.name)
+				allocCell = t.fewer(allocCell, row[1].row()+", allocations", c.name, allocs[i], allocs[1], 1)
 			}
-			t.add(row[1].row(), c.name, timeCell, ratioOf(times[i], times[0]).String(),
-				allocCell, fmt.Sprintf("%+.0f", allocs[i]-allocs[0]))
+			t.add(row[1].row(), c.name, timeCell, times.ratio(i, 0).String(), allocCell, fmt.Sprintf("%+d", int(math.Round(allocs[i]-allocs[0]))))
 		}
 	}
 	return []*table{t}, nil
@@ -179,8 +152,9 @@ func bareDial(s *site) dialFunc {
 func throughput(w *world, s scale) ([]*table, error) {
 	t := &table{
 		title: fmt.Sprintf("A tunnel of %d MiB", s.tunnel),
-		intro: "A connection for each transfer, its opening and authentication in the time; the proxy is in another process, and is the\n" +
-			"other end. Once a tunnel is open its scheme makes no difference, so only those with a peer are here.",
+		intro: "A new connection for each transfer, its opening and authentication in the time, by a client that has made one before;\n" +
+			"the proxy is in another process, and is the other end. Once a tunnel is open its scheme makes no difference, so only\n" +
+			"those with a peer are here.",
 		head: []string{"", "contender", "time", "time, of bare", "MiB/s"},
 	}
 	all, err := w.startStubs()
@@ -202,7 +176,7 @@ func throughput(w *world, s scale) ([]*table, error) {
 				continue // without a peer
 			}
 			var names []string
-			var runs []func() error
+			var runs []func() (time.Duration, error)
 			name := row[1].scheme.name + ", " + transfer.name
 			for _, c := range row {
 				run := transfer.run(c.contender, &all[c.scheme.kind].site)
@@ -213,39 +187,33 @@ func throughput(w *world, s scale) ([]*table, error) {
 					return nil, fmt.Errorf("%s, %s: %w", c.name, name, err)
 				}
 				names = append(names, c.name)
-				runs = append(runs, run)
+				runs = append(runs, timed(run))
 			}
-			times, err := takeTurns(min(s.rounds, 5), runs)
+			times, err := takeTurns(min(s.rounds, 5), to(1), runs)
 			if err != nil {
 				return nil, err
 			}
 			for i := range runs {
-				r := ratioOf(times[i], times[1])
-				cell := r.String()
+				cell := times.ratio(i, 1).String()
 				if i > 0 {
-					cell = t.faster(r, name, names[i])
+					cell = t.faster(times.ratio(i, 1), name, names[i])
 				}
-				t.add(name, names[i], cell, ratioOf(times[i], times[0]).String(),
-					fmt.Sprintf("%.0f", float64(s.tunnel)/medianTime(times[i]).Seconds()))
+				t.add(name, names[i], cell, times.ratio(i, 0).String(), fmt.Sprintf("%.0f", float64(s.tunnel)/times.median(i).Seconds()))
 			}
 		}
 	}
 	return []*table{t}, nil
 }
 
-func medianTime(times []time.Duration) time.Duration {
-	times = slices.Sorted(slices.Values(times))
-	return times[len(times)/2]
-}
-
 func rawTransfer(c contender, st *site, host string, mib int) func() error {
 	if c.dial == nil {
 		return nil
 	}
+	dial := c.dial(st)
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		conn, err := c.dial(st)(ctx, "tcp", fmt.Sprintf("%s:%d", host, mib))
+		conn, err := dial(ctx, "tcp", fmt.Sprintf("%s:%d", host, mib))
 		if err != nil {
 			return err
 		}
