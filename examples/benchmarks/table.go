@@ -66,13 +66,8 @@ func (t *table) markdown(b *strings.Builder) {
 // reasons are why others are ahead, where that is known, by the beginnings of
 // the table's title and of the row.
 var reasons = []struct{ table, row, why string }{
-	{"A warm request", "NTLM, tunnel, allocations", "for each request ours asks the credential source whether the identity is still the one that has" +
-		" authenticated the connections; the question takes one allocation"},
 	{"Primitives", "NTLM", "ours takes the NTLMv2 response from Azure/go-ntlmssp, and does more: it checks the type 2 and hands it over anew," +
 		" names the target, binds the channel and, with a timestamp, adds the MIC, for which it derives the session's key a second time" +
-		" (some µs for each connection)"},
-	{"Primitives", "Kerberos", "both build the AP-REQ by gokrb5; ours looks whether the ticket cache and the keytab are still the same files" +
-		" (two stats), offers Microsoft's OID of Kerberos too, as Windows does, and keeps the list of mechanisms" +
 		" (some µs for each connection)"},
 }
 
