@@ -492,6 +492,21 @@ func TestSlowLeads(t *testing.T) {
 	}
 }
 
+// A proxy that takes its time to refuse a wrong password, to hold up who guesses,
+// gets it once.
+func TestSlowRefusal(t *testing.T) {
+	t.Parallel()
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") != "" {
+			time.Sleep(3 * time.Second) // as long as PAM's
+		}
+		return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n"
+	})
+	tr := s.transport(t, nil)
+	allRejected(t, 100, tr, "http://origin.example/")
+	require.Len(t, s.authorizations(), 1)
+}
+
 // A lead that waits for a slow origin is taken over by one other request.
 func TestSlowLead(t *testing.T) {
 	t.Parallel()

@@ -50,20 +50,26 @@ type rejection struct {
 // whether they are right, or no longer, are only sent under a lead: a thousand
 // goroutines must not try one wrong password a thousand times.
 type lead struct {
-	from     time.Time
-	patience time.Duration // how long others wait for it
+	patience time.Duration // how long others wait for it once it has shown credentials
 	done     chan struct{} // closed when it is known how the route stands, or by release
-	over     bool          // it is; of route.mu
-	shown    bool          // credentials went out under it; of route.mu
 	err      *AuthError    // set before done is closed: ends those who waited, too
+
+	// Of route.mu:
+	since time.Time // when it began, or showed credentials
+	shown bool      // it has
+	over  bool
 }
 
-// leadPatience is how long a request waits for another one to find out. One that
-// takes longer waits, mostly, for a slow origin, which means that it got through.
-// Where it has shown no credentials the others then go on without, too. Else one
-// of them takes over, which is another attempt at the account; so for that one
-// the rest have twice the patience.
-const leadPatience = 2 * time.Second
+// How long a request waits for another one to find out. One that takes longer
+// waits, mostly, for a slow origin, which means that it got through. Where it has
+// shown no credentials the others then go on without, too. Else one of them takes
+// over, which is another attempt at the account; so for that one the rest have
+// twice the patience. (Some proxies take 3 seconds to refuse a wrong password, to
+// hold up who guesses.)
+const (
+	patience      = 2 * time.Second
+	shownPatience = 4 * time.Second
+)
 
 var errCanceled = errors.New("proxyauth: request canceled")
 
@@ -104,18 +110,22 @@ func (r *route) enter(req *http.Request, why purpose) (*standing, *lead, error) 
 		}
 		other := r.learner
 		if other == nil {
-			l := &lead{from: time.Now(), patience: leadPatience, done: make(chan struct{})}
+			l := newLead(shownPatience)
 			r.learner = l
 			r.mu.Unlock()
 			return st, l, nil
 		}
+		since, shown := other.since, other.shown
 		r.mu.Unlock()
 
-		patience := other.patience
-		if st != nil {
-			patience = proofPatience
+		limit := other.patience
+		switch {
+		case st != nil:
+			limit = proofPatience
+		case !shown:
+			limit = patience
 		}
-		ended, err := other.wait(req, patience)
+		ended, err := other.wait(req, limit-time.Since(since))
 		switch {
 		case err != nil:
 			return nil, nil, err
@@ -124,7 +134,8 @@ func (r *route) enter(req *http.Request, why purpose) (*standing, *lead, error) 
 		case ended:
 		case st != nil && r.standing.Load() == st:
 			return st, nil, nil
-		case why == toBegin && !r.hasShown(other):
+		case !shown && r.hasShown(other): // and is waited for anew
+		case !shown && why == toBegin:
 			return nil, nil, nil
 		default:
 			if l := r.takeOver(other); l != nil {
@@ -134,10 +145,14 @@ func (r *route) enter(req *http.Request, why purpose) (*standing, *lead, error) 
 	}
 }
 
-// wait returns when the lead has ended or is older than patience, or with the
-// error of req when that ends before.
-func (l *lead) wait(req *http.Request, patience time.Duration) (ended bool, err error) {
-	timer := time.NewTimer(patience - time.Since(l.from))
+func newLead(patience time.Duration) *lead {
+	return &lead{since: time.Now(), patience: patience, done: make(chan struct{})}
+}
+
+// wait returns when the lead has ended or the time is over, or with the error of
+// req when that ends before.
+func (l *lead) wait(req *http.Request, limit time.Duration) (ended bool, err error) {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-l.done:
@@ -153,10 +168,13 @@ func (l *lead) wait(req *http.Request, patience time.Duration) (ended bool, err 
 
 // shows notes that credentials go out under l, which may be nil.
 func (r *route) shows(l *lead) {
-	if l != nil {
-		r.mu.Lock()
-		l.shown = true
-		r.mu.Unlock()
+	if l == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !l.shown {
+		l.shown, l.since = true, time.Now()
 	}
 }
 
@@ -174,9 +192,9 @@ func (r *route) takeOver(other *lead) *lead {
 	if r.learner != other {
 		return nil
 	}
-	l := &lead{from: time.Now(), patience: leadPatience, done: make(chan struct{})}
+	l := newLead(other.patience)
 	if other.shown {
-		l.patience = 2 * other.patience
+		l.patience *= 2
 	}
 	r.learner = l
 	return l
