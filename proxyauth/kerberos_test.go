@@ -5,6 +5,7 @@ package proxyauth_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,6 +142,7 @@ func TestKerberosMIT(t *testing.T) {
 	testKerberos(t, site)
 	testKerberosLoad(t, site)
 	testShortTickets(t, site)
+	testKinitAsAnother(t, site)
 }
 
 func TestKerberosAD(t *testing.T) {
@@ -246,6 +248,35 @@ func testShortTickets(t *testing.T, site kerberosSite) {
 	requireAuthError(t, err, "expired|no valid ticket")
 	site.k.kinit(t, cache, "alice")
 	requireOK(t, cached, w.target(o))
+}
+
+// After kinit as somebody else in the same cache squid sees nobody of before.
+func testKinitAsAnother(t *testing.T, site kerberosSite) {
+	noKerberos(t)
+	for _, w := range site.s.ways() {
+		t.Run("kinit as another "+w.String(), func(t *testing.T) {
+			cache := filepath.Join(t.TempDir(), "cache")
+			l := kerberosLogon{options: proxyauth.NegotiateOptions{ConfigPath: site.k.krb5Conf, CachePath: cache}}
+			o := site.s.newOrigin(t)
+			tr := l.transport(t, w, o)
+			var want []string
+			for _, user := range slices.Sorted(maps.Keys(site.k.users)) {
+				site.k.kinit(t, cache, user)
+				requireOK(t, tr, w.target(o))
+				requireOK(t, tr, w.target(o))
+				want = append(want, site.logged(user))
+				if w.method == "GET" {
+					want = append(want, site.logged(user))
+				}
+			}
+			tr.CloseIdleConnections() // ends tunnels, for the log
+			var users []string
+			for _, entry := range w.warmLog(t, o, len(want)) {
+				users = append(users, entry.User)
+			}
+			require.ElementsMatch(t, want, users)
+		})
+	}
 }
 
 // 500 requests by 50 goroutines of a fresh client, and bodies.
