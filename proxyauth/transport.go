@@ -208,14 +208,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	if before := req.Response; before != nil && before.Request != nil {
-		// http.Client keeps the caller's Proxy-Authorization when a site sends on
-		// to a part of it, which may be behind another proxy.
-		if first, err := c.routeFor(before.Request); err != nil || first != r {
-			req = withoutProxyAuthorization(req)
-		}
+	if bare := withoutProxyAuthorization(req); bare != req && c.redirectedTo(r, req) {
+		req = bare
 	}
 	return r.roundTrip(req)
+}
+
+// redirectedTo reports whether req was made by a redirect of another route:
+// http.Client keeps the caller's Proxy-Authorization when a site sends on to a
+// part of it, which may be behind another proxy.
+func (c *core) redirectedTo(r *route, req *http.Request) bool {
+	if req.Response == nil || req.Response.Request == nil || req.Response.Request.URL == nil {
+		return false
+	}
+	before, err := c.routeFor(req.Response.Request)
+	return err != nil || before != r
 }
 
 // CloseIdleConnections closes the connections that are not in use and keeps

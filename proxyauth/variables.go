@@ -75,7 +75,11 @@ func (c *core) describeEnvironment() (details []string, wrong bool) {
 		}
 		details = append(details, detail)
 	}
-	for _, err := range append(v.mistakes(), mistake(c.environment)) {
+	mistakes := v.mistakes()
+	if c.source == nil { // else it takes their place
+		mistakes = append(mistakes, mistake(c.environment))
+	}
+	for _, err := range mistakes {
 		if err != nil {
 			wrong = true
 			details = append(details, strings.TrimPrefix(err.Error(), "proxyauth: "))
