@@ -20,6 +20,9 @@ import (
 // that old): the password does not travel. Of several challenges the one with
 // the strongest algorithm is answered: SHA-512-256, SHA-256, MD5.
 //
+// The proxy's Proxy-Authentication-Info (RFC 7615) counts in the header and, where
+// the Trailer field announces it, in the trailer.
+//
 // The digest-uri is host:port for CONNECT and, as curl and browsers have it,
 // path and query for forwarded requests.
 func Digest() Scheme { return digestScheme{} }
