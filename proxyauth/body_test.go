@@ -153,6 +153,45 @@ func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 	}
 }
 
+// The connection ends behind the OPTIONS, when the body is about to go, be it that
+// the proxy sends what nobody has asked for: each body is closed once.
+func TestBodiesBehindAProbeThatEnds(t *testing.T) {
+	for name, replayed := range map[string]bool{"replayed": true, "stream": false} {
+		for range 300 { // the end is noticed before the request is written, or after
+			t.Run(name, func(t *testing.T) {
+				var probes atomic.Int32
+				s := scriptedProxy(t, func(req *http.Request) string {
+					end := ""
+					if req.Method == http.MethodOptions && probes.Add(1) == 1 {
+						end = "HTTP/1.1 401 Unasked\r\nContent-Length: 0\r\n\r\n" // which net/http takes for the end
+					}
+					return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin" + end
+				})
+				tr := s.transport(t, nil)
+				tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
+				tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
+				var bodies []*countedBody
+				body := func() (io.ReadCloser, error) {
+					bodies = append(bodies, &countedBody{Reader: strings.NewReader("the body")})
+					return bodies[len(bodies)-1], nil
+				}
+				req, err := http.NewRequest("PUT", "http://origin.example/", nil)
+				require.NoError(t, err)
+				req.Body, _ = body()
+				if replayed {
+					req.GetBody = body
+				}
+				if resp, err := tr.RoundTrip(req); err == nil { // with whichever answer
+					resp.Body.Close()
+				}
+				for _, b := range bodies {
+					require.Equal(t, 1, closings(b))
+				}
+			})
+		}
+	}
+}
+
 // A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
 // demands authentication when the body is gone. A stream ends in an error that
 // says what to do, never cut short or doubled.

@@ -240,22 +240,20 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 		out.Header[proxyAuthorization] = authorization
 	case what == bodyless:
 		out.Body, out.GetBody, out.ContentLength, out.TransferEncoding, out.Trailer = nil, nil, 0, nil, nil
-	case what == held && hasBody(f.req):
-		var err error
-		if out.Body, err = f.body(true); err != nil {
-			return nil, err
-		}
-		f.legs++
-		expectContinue(out)
-		conn.once = true
 	case hasBody(f.req):
-		raw, err := f.body(false)
+		raw, err := f.body(what == held)
 		if err != nil {
 			return nil, err
 		}
-		body = &heldBody{body: raw, last: true}
+		if body = f.held; body == nil {
+			body = &heldBody{body: raw, last: true}
+		}
 		out.Body = body
 		f.legs++
+		if what == held {
+			expectContinue(out)
+			conn.once = true
+		}
 	default:
 		f.legs++
 	}
