@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -147,29 +146,6 @@ func TestCutWithoutETag(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "xx", string(got))
 	}
-}
-
-// A disk that is full is no fault of the API, which is not asked again.
-func TestFullDisk(t *testing.T) {
-	defer goleak.VerifyNone(t)
-	const full = "/dev/full" // takes nothing
-	if _, err := os.Stat(full); err != nil {
-		t.Skip("there is no ", full)
-	}
-	downloads := 0
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		downloads++
-		io.WriteString(w, "x")
-	}))
-	defer server.Close()
-	var out bytes.Buffer
-	b := &bot{client: server.Client(), api: server.URL, out: &out}
-	_, err := b.download(t.Context(), &job{SHA256: sumOfX}, full)
-	var local *fs.PathError
-	require.ErrorAs(t, err, &local)
-	require.Equal(t, "write", local.Op)
-	require.Equal(t, 1, downloads)
-	require.Empty(t, out.String())
 }
 
 // A proxy that is down for a moment does not end the work; its refusal does.
