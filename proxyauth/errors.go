@@ -240,13 +240,15 @@ func (e *proxyDialError) Unwrap() error {
 }
 
 // Timeout makes the error, and the url.Error around it, a net.Error.
-func (e *proxyDialError) Timeout() bool {
-	var t interface{ Timeout() bool }
-	return errors.As(e.err, &t) && t.Timeout()
-}
+func (e *proxyDialError) Timeout() bool { return timedOut(e.err) }
 
 // Temporary is part of net.Error; it is never true.
 func (e *proxyDialError) Temporary() bool { return false }
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
 
 // A legError is the failure of a connection to a proxy between the request and
 // its answer.
@@ -271,10 +273,7 @@ func (e *legError) Error() string {
 func (e *legError) Unwrap() error { return e.err }
 
 // Timeout makes the error, and the url.Error around it, a net.Error.
-func (e *legError) Timeout() bool {
-	var t interface{ Timeout() bool }
-	return errors.As(e.err, &t) && t.Timeout()
-}
+func (e *legError) Timeout() bool { return timedOut(e.err) }
 
 // Temporary is part of net.Error; it is never true.
 func (e *legError) Temporary() bool { return false }

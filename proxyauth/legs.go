@@ -173,7 +173,7 @@ func (x *exchange) failed(err error) error {
 // denied takes in the denial of a leg.
 func (x *exchange) denied(resp *http.Response, a answer) {
 	d := &x.denial
-	d.hide(x.req.Header[proxyAuthorization]) // the caller's own
+	d.hide(authorizationIn(x.req.Header)) // the caller's own
 	if a.field != nil {
 		d.hide(a.field)
 		d.tried, d.source = append(d.tried, x.st.scheme.Name()), x.st.from

@@ -2,6 +2,7 @@ package proxyauth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -17,9 +18,11 @@ import (
 // It returns err without what was sent, which the parser of an answer may quote.
 func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Response, err error) error {
 	x.legs++
-	if err != nil {
+	var dial *proxyDialError // before the proxy could see anything
+	if err != nil && !errors.As(err, &dial) {
 		x.denial.hide(authorization)
-		err = x.denial.withoutSecrets(err)
+		x.denial.hide(authorizationIn(x.req.Header)) // the caller's own
+		err = x.denial.withoutSecrets(err, "proxyauth: proxy "+x.r.name)
 	}
 	ctx, log := x.req.Context(), x.r.t.log
 	if !log.Enabled(ctx, slog.LevelDebug) {

@@ -33,9 +33,9 @@ func redactField(name, value string) string {
 		}
 		scheme, _, found := strings.Cut(value, " ")
 		if !found || !strings.HasSuffix(strings.ToLower(name), "authorization") {
-			return "REDACTED"
+			return withheld
 		}
-		return scheme + " REDACTED"
+		return scheme + " " + withheld
 	}
 	return value
 }

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -214,6 +215,64 @@ func TestExportedValuesPrintNoSecret(t *testing.T) {
 		w.printed(name, v)
 	}
 	w.search()
+}
+
+// What is taken for a secret must not make errors unreadable: a token of which a
+// colon happens to be a byte holds no password, and a short password, or one that
+// begins every error, is struck only where the proxy repeats it.
+func TestErrorsStayReadable(t *testing.T) {
+	o := newOrigin(t)
+	encode := base64.StdEncoding.EncodeToString
+	for name, test := range map[string]struct{ field, answer, want string }{
+		"token":             {"Negotiate " + encode([]byte("abc:t")), "", "EOF"},
+		"letter":            {"Basic " + encode([]byte("alice:o")), "", "EOF"},
+		"letter, quoted":    {"Basic " + encode([]byte("alice:o")), "HTTP/1.1 o\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"letter, not ASCII": {"Basic " + encode([]byte("alice:ö")), "HTTP/1.1 ö\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"our word":          {"Basic " + encode([]byte("alice:proxy")), "HTTP/1.1 proxy\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scriptedProxy(t, func(*http.Request) string { return test.answer + hangUp })
+			tr := s.transport(t, o)
+			tr.Credentials = nil
+			tr.Base.ProxyConnectHeader = http.Header{"proxy-authorization": {test.field}}
+			for _, target := range o.ways() {
+				req, err := http.NewRequestWithContext(t.Context(), "GET", target, nil)
+				require.NoError(t, err)
+				req.Header["proxy-authorization"] = []string{test.field}
+				resp, err := tr.RoundTrip(req)
+				require.Error(t, err)
+				require.Nil(t, resp)
+				require.True(t, strings.HasPrefix(err.Error(), "proxyauth: proxy "+s.url().String()+": "), err.Error())
+				require.ErrorContains(t, err, test.want)
+				require.Equal(t, strings.Contains(test.want, "REDACTED"), strings.Contains(err.Error(), "REDACTED"), err.Error())
+			}
+		})
+	}
+}
+
+// What is struck changes no decision, and no error that the proxy had no part in.
+func TestStruckErrorsMeanTheSame(t *testing.T) {
+	o := newOrigin(t)
+	field := []string{"Basic " + base64.StdEncoding.EncodeToString([]byte("alice:EOF"))}
+	s := scriptedProxy(t, func(*http.Request) string { return hangUp })
+	tr := s.transport(t, o)
+	tr.Credentials, tr.Retry = nil, soon
+	tr.Base.ProxyConnectHeader = http.Header{"Proxy-Authorization": field}
+	_, _, err := fetch(tr, o.HTTPS.URL)
+	require.ErrorContains(t, err, "REDACTED")
+	require.Len(t, s.authorizations(), 4, "a lost connection is tried again")
+
+	stalls := scriptedProxy(t, func(*http.Request) string { return stall })
+	tr = stalls.transport(t, o)
+	tr.Credentials, tr.Base.ResponseHeaderTimeout = nil, 50*time.Millisecond
+	req, err := http.NewRequestWithContext(t.Context(), "GET", o.HTTP.URL, nil)
+	require.NoError(t, err)
+	req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("alice:timeout")))
+	_, err = tr.RoundTrip(req)
+	require.ErrorContains(t, err, "REDACTED")
+	var timeout net.Error
+	require.ErrorAs(t, err, &timeout)
+	require.True(t, timeout.Timeout())
 }
 
 func TestCredentialsPrintRedacted(t *testing.T) {

@@ -159,9 +159,9 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 	}
 	c.authorization = authorization
 	if authorization != nil {
-		header[proxyAuthorization] = authorization
+		setAuthorization(header, authorization)
 	}
-	c.sent = append(c.sent, header[proxyAuthorization]...)
+	c.sent = append(c.sent, authorizationIn(header)...)
 	c.req.Header = header
 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
