@@ -140,13 +140,13 @@ type warmCase struct {
 }
 
 var warmCases = []warmCase{
-	{"forward/Basic", `Basic realm="r"`, "http://origin.test/path?q=1", nil, 5},
-	{"forward/Digest", `Digest realm="proxy test", nonce="abcdefghijklmnopqrstuvwx", qop="auth", opaque="1234567890"`, "http://origin.test/path?q=1", nil, 12},
-	{"forward/NTLM", `NTLM`, "http://origin.test/path?q=1", nil, 8},
-	{"forward/open", ``, "http://origin.test/path?q=1", nil, 2},
-	{"tunnel/Basic", `Basic realm="r"`, "https://origin.test/path?q=1", nil, 2},
-	{"tunnel/NTLM", `NTLM`, "https://origin.test/path?q=1", nil, 4},
-	{"tunnel/Digest", `Digest realm="proxy test", nonce="abcdefghijklmnopqrstuvwx", qop="auth"`, "https://origin.test/path?q=1", nil, 2},
+	{"forward/Basic", `Basic realm="r"`, "http://origin.test/path?q=1", nil, 3},
+	{"forward/Digest", `Digest realm="proxy test", nonce="abcdefghijklmnopqrstuvwx", qop="auth", opaque="1234567890"`, "http://origin.test/path?q=1", nil, 6},
+	{"forward/NTLM", `NTLM`, "http://origin.test/path?q=1", nil, -7},
+	{"forward/open", ``, "http://origin.test/path?q=1", nil, 1},
+	{"tunnel/Basic", `Basic realm="r"`, "https://origin.test/path?q=1", nil, 0},
+	{"tunnel/NTLM", `NTLM`, "https://origin.test/path?q=1", nil, 0},
+	{"tunnel/Digest", `Digest realm="proxy test", nonce="abcdefghijklmnopqrstuvwx", qop="auth"`, "https://origin.test/path?q=1", nil, 0},
 }
 
 // start returns the two transports, warm.

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -18,8 +17,7 @@ import (
 // It returns err without what was sent, which the parser of an answer may quote.
 func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Response, err error) error {
 	x.legs++
-	var dial *proxyDialError // before the proxy could see anything
-	if err != nil && !errors.As(err, &dial) {
+	if err != nil {
 		x.denial.hide(authorization)
 		x.denial.hide(authorizationIn(x.req.Header)) // the caller's own
 		err = x.denial.withoutSecrets(err, "proxyauth: proxy "+x.r.name)

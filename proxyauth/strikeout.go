@@ -129,8 +129,12 @@ func strikeWord(b []byte, word string) []byte {
 }
 
 // withoutSecrets returns err itself, where its text has nothing of what was sent,
-// behind the words that begin it and are ours.
+// behind the words that begin it and are ours, or where nothing was sent yet.
 func (d *denial) withoutSecrets(err error, ours string) error {
+	var dial *proxyDialError
+	if errors.As(err, &dial) {
+		return err
+	}
 	text, begins := strings.CutPrefix(err.Error(), ours)
 	if !begins {
 		ours = ""
