@@ -72,17 +72,6 @@ func endWith(ctx context.Context, req *http.Request) (_ context.Context, stop co
 	}
 }
 
-// A dialer is a dial function in the form that golang.org/x/net/proxy takes.
-type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-
-func (d dialer) Dial(network, addr string) (net.Conn, error) {
-	return d(context.Background(), network, addr)
-}
-
-func (d dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return d(ctx, network, addr)
-}
-
 // hostPort returns the address of a proxy, with the port of its scheme where
 // the URL has none.
 func hostPort(u *url.URL) string {

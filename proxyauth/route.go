@@ -278,8 +278,8 @@ func (r *route) closeIdle() {
 // https://addr; the name goes to it unresolved, unless there is a Resolver.
 //
 // The connection is the raw one to the proxy wherever possible: a
-// *net.TCPConn for http:// proxies, unless bytes of the target came together
-// with the proxy's answer. Errors are as with RoundTrip; a refusal for other
+// *net.TCPConn for http:// and socks5:// proxies, unless bytes of the target came
+// together with an HTTP proxy's answer. Errors are as with RoundTrip; a refusal for other
 // reasons than authentication is a [*ConnectError].
 func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch network {
@@ -315,9 +315,21 @@ func (c *core) dialSOCKS(ctx context.Context, u *url.URL, addr string) (net.Conn
 		auth = &proxy.Auth{User: u.User.Username()}
 		auth.Password, _ = u.User.Password()
 	}
-	d, err := proxy.SOCKS5("tcp", hostPort(u), auth, dialer(c.dial))
+	d, err := proxy.SOCKS5("tcp", hostPort(u), auth, nil)
 	if err != nil {
 		return nil, fmt.Errorf("proxyauth: %w", err)
 	}
-	return d.(proxy.ContextDialer).DialContext(ctx, "tcp", addr)
+	conn, err := c.dial(ctx, "tcp", hostPort(u))
+	if err != nil {
+		return nil, err
+	}
+	// And not its DialContext, whose connection wraps this one.
+	greeter := d.(interface {
+		DialWithConn(ctx context.Context, c net.Conn, network, address string) (net.Addr, error)
+	})
+	if _, err := greeter.DialWithConn(ctx, conn, "tcp", addr); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }

@@ -68,6 +68,7 @@ func TestSOCKS(t *testing.T) {
 		}
 		c, err := tr.DialContext(context.Background(), "tcp", o.HTTP.Listener.Addr().String())
 		require.NoError(t, err)
+		require.IsType(t, &net.TCPConn{}, c) // half-close and splice
 		c.Close()
 	}
 	require.Empty(t, o.proxyFields())

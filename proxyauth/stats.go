@@ -25,9 +25,13 @@ type counters struct {
 	exchanges, reused, tunnels, challenges, handshakes, rejections, retries, sent, received atomic.Int64
 }
 
-// Stats returns the counts so far.
+// Stats returns the counts so far, zero before the first use.
 func (t *Transport) Stats() Stats {
-	n := &t.settings().counters
+	c := t.core.Load()
+	if c == nil {
+		return Stats{}
+	}
+	n := &c.counters
 	return Stats{
 		Exchanges:     n.exchanges.Load(),
 		Reused:        n.reused.Load(),

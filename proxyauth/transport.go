@@ -195,6 +195,11 @@ func (t *Transport) settings() *core {
 // any other. A forwarded one with a challenge counts as the proxy's; one without a
 // challenge is returned, if the proxy has let the same credentials pass before
 // (RFC 9110 §11.7.1, §15.5.8).
+//
+// A body goes out once, where the protocol allows it. So while nothing is known of
+// a proxy, an http:// request whose body cannot be rewound (it has no GetBody)
+// follows an OPTIONS of the same URL, which reaches the origin if the proxy asks for
+// nothing; with NTLM and Negotiate, OPTIONS can take the place of the first legs.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := t.settings()
 	if req.URL == nil || req.Header == nil {
@@ -228,7 +233,10 @@ func (c *core) redirectedTo(r *route, req *http.Request) bool {
 // CloseIdleConnections closes the connections that are not in use and keeps
 // what was learned about the proxies. Connections in use are not touched.
 func (t *Transport) CloseIdleConnections() {
-	c := t.settings()
+	c := t.core.Load()
+	if c == nil {
+		return
+	}
 	c.base.CloseIdleConnections()
 	c.mu.RLock()
 	defer c.mu.RUnlock()

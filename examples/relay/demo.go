@@ -90,11 +90,17 @@ func runDemo(out io.Writer) error {
 			resp, err := client.Do(req)
 			if err != nil {
 				fmt.Fprintln(out, err)
+				if way.proxy == relayURL {
+					return err
+				}
 				continue
 			}
 			text, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			fmt.Fprintf(out, "%s: %s\n", resp.Status, strings.TrimSpace(string(text)))
+			if way.proxy == relayURL && resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s %s through the relay: %s", request.method, request.url, resp.Status)
+			}
 		}
 		transport.CloseIdleConnections()
 		seen := proxy.Counts()

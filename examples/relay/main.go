@@ -68,6 +68,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	if *grace < 0 {
+		return fmt.Errorf("-grace %v is negative", *grace)
+	}
 	if *demo {
 		return runDemo(os.Stdout)
 	}

@@ -60,7 +60,7 @@ func newRelay(c config, addr *net.TCPAddr) (*relay, error) {
 		public: c.public,
 	}
 	for _, u := range []*url.URL{c.forHTTPS, c.forHTTP} {
-		name := (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() // without its userinfo
+		name := u.Scheme + "://" + hostPort(u) // without its userinfo
 		if !slices.Contains(r.upstreams, name) {
 			r.upstreams, r.proxies = append(r.upstreams, name), append(r.proxies, hostPort(u))
 		}
@@ -108,7 +108,8 @@ func (r *relay) serve(ctx context.Context, l net.Listener, grace time.Duration) 
 		Handler:           r,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+		IdleTimeout:       5 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelWarn), // no descriptors left, panics
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -177,6 +178,9 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	case httpguts.HeaderValuesContainsToken(viaNames(req.Header["Via"]), r.name), r.isSelf(hostPort(req.URL)):
 		refuse(w, http.StatusLoopDetected, "this request has come back to the relay: its upstream, or the target, is the relay itself")
+		return
+	case r.public && slices.Contains(r.proxies, hostPort(req.URL)): // on loopback it would take the relay for its own machine
+		refuse(w, http.StatusForbidden, errOwnMachine.Error())
 		return
 	case !isConnect && req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("URLs of scheme %q cannot be forwarded", req.URL.Scheme))
@@ -324,7 +328,11 @@ func (r *relay) connect(w http.ResponseWriter, req *http.Request) {
 func copyHalf(dst, src net.Conn) int64 {
 	n, err := io.Copy(dst, src)
 	if err == nil {
-		err = dst.(interface{ CloseWrite() error }).CloseWrite() // *net.TCPConn, *tls.Conn and the library's have it
+		if half, ok := dst.(interface{ CloseWrite() error }); ok { // *net.TCPConn, *tls.Conn and the library's
+			err = half.CloseWrite()
+		} else {
+			err = errors.ErrUnsupported
+		}
 	}
 	if err != nil {
 		dst.Close()
@@ -348,6 +356,9 @@ func (r *relay) rewrite(pr *httputil.ProxyRequest) {
 }
 
 func (r *relay) modifyResponse(resp *http.Response) error {
+	if resp.StatusCode == http.StatusProxyAuthRequired { // see fail
+		return errors.New("relay: the target itself answered 407")
+	}
 	resp.Header.Add("Via", fmt.Sprintf("%d.%d %s", resp.ProtoMajor, resp.ProtoMinor, r.name))
 	return nil
 }
@@ -373,7 +384,21 @@ func (r *relay) fail(w http.ResponseWriter, req *http.Request, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		status = http.StatusGatewayTimeout
 	}
-	refuse(w, status, err.Error())
+	text := err.Error()
+	if r.goesDirect(req) {
+		text = "relay: reached without the proxy, as loopback and the hosts of -bypass or NO_PROXY are: " + text
+	}
+	refuse(w, status, text)
+}
+
+// goesDirect reports whether a request goes without an upstream.
+func (r *relay) goesDirect(req *http.Request) bool {
+	u := *req.URL
+	if req.Method == http.MethodConnect {
+		u.Scheme = "https"
+	}
+	proxy, err := r.transport.Proxy(&http.Request{URL: &u})
+	return proxy == nil && err == nil
 }
 
 func refuse(w http.ResponseWriter, status int, text string) {

@@ -406,6 +406,65 @@ func TestTunnel(t *testing.T) {
 }
 
 // The server ends first.
+// An upstream of SOCKS5: tunnels end one direction at a time, too.
+func TestTunnelThroughSOCKS(t *testing.T) {
+	echo, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer echo.Close()
+	socks, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer socks.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		c, err := echo.Accept()
+		if err == nil {
+			defer c.Close()
+			io.Copy(c, c)
+			io.WriteString(c, ", and the end")
+		}
+	})
+	wg.Go(func() { // RFC 1928, for one CONNECT to a name
+		c, err := socks.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		in := bufio.NewReader(c)
+		io.CopyN(io.Discard, in, 3)
+		c.Write([]byte{5, 0})
+		head := make([]byte, 5)
+		io.ReadFull(in, head)
+		io.CopyN(io.Discard, in, int64(head[4])+2)
+		target, err := net.Dial("tcp", echo.Addr().String())
+		if err != nil {
+			return
+		}
+		defer target.Close()
+		c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+		wg.Go(func() {
+			io.Copy(target, in)
+			target.(*net.TCPConn).CloseWrite()
+		})
+		io.Copy(c, target)
+	})
+	l, err := listenOn("127.0.0.1:0", false)
+	require.NoError(t, err)
+	upstream := &url.URL{Scheme: "socks5", Host: socks.Addr().String()}
+	w := &world{}
+	w.start(t, l, config{forHTTP: upstream, forHTTPS: upstream, log: logged}, 0)
+	conn, in := w.raw(t, connectDB)
+	resp, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	require.Equal(t, 200, resp.StatusCode)
+	_, err = io.WriteString(conn, "one")
+	require.NoError(t, err)
+	require.NoError(t, conn.CloseWrite())
+	all, err := io.ReadAll(in)
+	require.NoError(t, err)
+	require.Equal(t, "one, and the end", string(all))
+}
+
 func TestTunnelServerEndsFirst(t *testing.T) {
 	heard := make(chan string, 1)
 	w := tunnelTo(t, settings{}, func(c *net.TCPConn) {
@@ -592,12 +651,30 @@ func TestErrors(t *testing.T) {
 	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
 	require.Contains(t, text, "connecting")
 
+	// What went without the proxy says so.
+	resp, text = w.get(t, "http://127.0.0.1:1/")
+	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
+	require.Contains(t, text, "without the proxy")
+	_, in = w.raw(t, "CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err = http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	tunnelText, _ = io.ReadAll(resp.Body)
+	require.Contains(t, string(tunnelText), "without the proxy")
+
 	for target, status := range map[string]int{"ftp://www.example.com/": 400, "https://other.example:x/": 400} {
 		_, in := w.raw(t, "GET "+target+" HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
 		resp, err := http.ReadResponse(in, nil)
 		require.NoError(t, err)
 		require.Equal(t, status, resp.StatusCode)
 	}
+}
+
+// A 407 of the target would make clients ask for credentials.
+func TestTargetAnswers407(t *testing.T) {
+	w := newWorld(t, settings{}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) })
+	resp, text := w.get(t, w.plain.URL)
+	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
+	require.Contains(t, text, "the target itself answered 407")
 }
 
 // RFC 9110 §9.3.6: without a valid port there is no tunnel.
@@ -649,7 +726,8 @@ func TestMaxForwards(t *testing.T) {
 }
 
 func TestStatusOfErrors(t *testing.T) {
-	r := &relay{log: logged}
+	upstream := http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.example"})
+	r := &relay{log: logged, transport: &proxyauth.Transport{Proxy: upstream}}
 	for err, want := range map[error]int{
 		errors.New("x"): 502,
 		fmt.Errorf("read: %w", os.ErrDeadlineExceeded): 504,
@@ -694,6 +772,19 @@ func TestPublicKeepsLoopback(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, resp.StatusCode)
 	resp, _ = w.get(t, plainURL) // its upstream it may reach
 	require.Equal(t, 200, resp.StatusCode)
+
+	// But not for others: to the upstream they would come from this machine.
+	w.proxy.Reset()
+	for _, request := range []string{
+		"CONNECT " + w.proxy.URL.Host + " HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET " + w.proxy.URL.String() + "/ HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		_, in := w.raw(t, request)
+		resp, err := http.ReadResponse(in, nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusForbidden, resp.StatusCode)
+	}
+	require.Empty(t, w.proxy.Transcript())
 }
 
 func TestListen(t *testing.T) {
@@ -842,6 +933,7 @@ func TestRun(t *testing.T) {
 		"-public":                       {"-listen", ":0"},
 		"-scheme":                       {"-scheme", "kerberos"},
 		"unexpected":                    {"http://proxy"},
+		"negative":                      {"-grace", "-5s"},
 		"-upstream: its scheme is":      {"-upstream", "ftp://alice:hush@proxy"},
 		"-upstream: its port is not":    {"-upstream", "http://alice:hush@proxy:99999"},
 		"from 1 to 65535":               {"-upstream", "proxy:0"},
@@ -872,8 +964,8 @@ func TestRunEnvironment(t *testing.T) {
 		want, err string
 	}{
 		"one for all":    {env: env{"HTTP_PROXY": "a.example:8080"}, want: "upstream http://a.example:8080\n"}, // as curl takes it
-		"ALL_PROXY":      {env: env{"ALL_PROXY": "http://a.example"}, want: "upstream http://a.example\n"},
-		"two":            {env: env{"ALL_PROXY": "socks5://a.example", "HTTP_PROXY": "http://b.example"}, want: "upstream socks5://a.example and http://b.example\n"},
+		"ALL_PROXY":      {env: env{"ALL_PROXY": "http://a.example"}, want: "upstream http://a.example:80\n"},
+		"two":            {env: env{"ALL_PROXY": "socks5://a.example", "HTTP_PROXY": "http://b.example"}, want: "upstream socks5://a.example:1080 and http://b.example:80\n"},
 		"flag":           {env: env{"HTTPS_PROXY": "http://alice:hush%zz@a.example", "USE_PROXY": "no"}, upstream: "b.example:8080", want: "upstream http://b.example:8080\n"},
 		"none":           {err: "there is no upstream proxy: set -upstream or HTTPS_PROXY"},
 		"switched off":   {env: env{"HTTPS_PROXY": "http://a.example", "USE_PROXY": "no"}, err: "USE_PROXY=false"},
@@ -881,7 +973,7 @@ func TestRunEnvironment(t *testing.T) {
 		"no user, flag":  {env: env{"PROXY_PASS": "hush"}, upstream: "http://a.example", err: "PROXY_USER is not set, but PROXY_PASS is"},
 		"no password":    {env: env{"PROXY_USER": "alice"}, upstream: "http://a.example", err: "PROXY_USER is set, but neither"},
 		"two mistakes":   {env: env{"HTTPS_PROXY": "http://alice:hush@a.example:99999", "NO_PROXY": "*.*"}, err: "HTTPS_PROXY: its port is not a number from 1 to 65535\nproxyauth: NO_PROXY"},
-		"ticket is fine": {env: env{"HTTPS_PROXY": "http://a.example", "PROXY_USER": "alice", "PROXY_PASS": ""}, want: "upstream http://a.example\n"},
+		"ticket is fine": {env: env{"HTTPS_PROXY": "http://a.example", "PROXY_USER": "alice", "PROXY_PASS": ""}, want: "upstream http://a.example:80\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for name, value := range c.env {

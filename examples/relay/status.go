@@ -81,16 +81,16 @@ func (r *relay) status() status {
 
 // serveStatus answers requests that are for the relay itself.
 func (r *relay) serveStatus(w http.ResponseWriter, req *http.Request) {
-	h := w.Header()
+	h, here := w.Header(), "http://"+req.Context().Value(http.LocalAddrContextKey).(net.Addr).String()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch {
 	case !isAddress(req.Host):
 		// A web page whose name leads to this machine (DNS rebinding).
-		refuse(w, http.StatusForbidden, "this is a proxy; its status page is at http://"+r.addr.String()+"/")
+		refuse(w, http.StatusForbidden, "this is a proxy; its status page is at "+here+"/")
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "this is a proxy: set HTTPS_PROXY=http://"+r.addr.String())
+		refuse(w, http.StatusMethodNotAllowed, "this is a proxy: set HTTPS_PROXY="+here)
 	case req.URL.Path == "/":
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprint(w, r.status())
