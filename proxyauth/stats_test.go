@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"expvar"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -13,6 +14,20 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
+
+// Counting and closing are no first use, which would fix the settings.
+func TestSettingsAfterStats(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{})
+	configured := newTransport(t, p, o)
+	tr := &proxyauth.Transport{}
+	require.Equal(t, proxyauth.Stats{}, tr.Stats())
+	tr.CloseIdleConnections()
+	tr.Base, tr.Proxy = configured.Base, http.ProxyURL(p.URL)
+	defer tr.CloseIdleConnections()
+	requireOK(t, tr, o.HTTP.URL)
+	require.Len(t, p.Transcript(), 1)
+}
 
 // The counts agree with what the proxy counts.
 func TestStats(t *testing.T) {
