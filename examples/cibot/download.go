@@ -56,7 +56,7 @@ func (b *bot) download(ctx context.Context, j *job, path string) (int64, error) 
 			return 0, err
 		}
 	}
-	if got := hex.EncodeToString(d.sum.Sum(nil)); got != j.SHA256 {
+	if got := hex.EncodeToString(d.sum.Sum(nil)); !strings.EqualFold(got, j.SHA256) {
 		return 0, fmt.Errorf("artifact: SHA-256 is %s, not %s", got, j.SHA256)
 	}
 	fmt.Fprintf(b.out, "artifact: %d bytes, SHA-256 is right\n", d.done)

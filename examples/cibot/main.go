@@ -28,8 +28,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
@@ -42,9 +44,16 @@ func main() {
 	job := flag.String("job", "1", "`number` of the job")
 	timeout := flag.Duration("timeout", time.Hour, "how long to try")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
-	defer cancel()
-	if err := run(ctx, os.Stdout, *proxy, *api, *job); err != nil {
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "cibot: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	err := run(ctx, os.Stdout, *proxy, *api, *job)
+	cancel()
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "cibot:", err)
 		os.Exit(1)
 	}
@@ -98,7 +107,10 @@ type job struct {
 }
 
 func (b *bot) work(ctx context.Context, number string) error {
-	jobURL := b.api + "/jobs/" + number
+	jobURL, err := url.JoinPath(b.api, "jobs", number)
+	if err != nil {
+		return err
+	}
 	j, err := b.poll(ctx, jobURL)
 	if err != nil {
 		return err
@@ -123,7 +135,7 @@ func (b *bot) work(ctx context.Context, number string) error {
 // poll waits for the end of the job. What has not changed since is not sent
 // again (ETag).
 func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
-	etag := ""
+	etag, status := "", ""
 	for wait := b.every; ; wait = min(2*wait, time.Minute) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, jobURL, nil)
 		if err != nil {
@@ -142,6 +154,10 @@ func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
 			err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(j)
 		}
 		resp.Body.Close()
+		if resp.StatusCode >= 400 && resp.Status != status {
+			fmt.Fprintf(b.out, "job: the API answers %s\n", resp.Status)
+		}
+		status = resp.Status
 		switch {
 		case err != nil:
 			return nil, err
@@ -157,7 +173,7 @@ func (b *bot) poll(ctx context.Context, jobURL string) (*job, error) {
 			return nil, fmt.Errorf("%s: the job ended in state %q", jobURL, j.State)
 		}
 		if err := sleep(ctx, wait); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: last answer %s: %w", jobURL, status, err)
 		}
 	}
 }

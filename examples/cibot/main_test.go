@@ -170,7 +170,7 @@ type answers func(*http.Request) *http.Response
 func (a answers) RoundTrip(req *http.Request) (*http.Response, error) { return a(req), nil }
 
 func answer(status int, body string, header http.Header) *http.Response {
-	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: header, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
+	return &http.Response{StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), Header: header, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
 }
 
 func TestRetryAfter(t *testing.T) {
@@ -217,6 +217,22 @@ func TestRetryAfter(t *testing.T) {
 }
 
 // No pause that cannot end well.
+// An API that is out of order is told about, once, and named in the end.
+func TestAPIOutOfOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		b := &bot{every: time.Second, out: &out, client: &http.Client{Transport: answers(func(*http.Request) *http.Response {
+			return answer(502, "", nil)
+		})}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := b.poll(ctx, "https://ci.example/jobs/1")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "https://ci.example/jobs/1: last answer 502 Bad Gateway: ")
+		require.Equal(t, "job: the API answers 502 Bad Gateway\n", out.String())
+	})
+}
+
 func TestRetryAfterContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

@@ -34,6 +34,10 @@ import (
 func main() {
 	url := flag.String("url", "", "`URL` to fetch; empty: a service, and a proxy, in this process")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "default-transport: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(os.Stdout, *url); err != nil {
 		fmt.Fprintln(os.Stderr, "default-transport:", err)
 		os.Exit(1)

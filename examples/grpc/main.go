@@ -42,6 +42,10 @@ func main() {
 	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -addr that of the environment, otherwise one in this process")
 	addr := flag.String("addr", "", "`host:port` of the server; empty: one in this process")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "grpc: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(os.Stdout, *proxy, *addr); err != nil {
 		fmt.Fprintln(os.Stderr, "grpc:", err)
 		os.Exit(1)

@@ -37,7 +37,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+	err := run(ctx, os.Stdout, os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "kubernetes:", err)
 		os.Exit(1)
 	}
@@ -50,6 +51,9 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	every := flags.Duration("every", 0, "fetch again after this time, until stopped; 0: fetch once")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 
 	var kerberos proxyauth.NegotiateOptions // zero: KRB5_CONFIG and KRB5_CLIENT_KTNAME
@@ -88,7 +92,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 			return err
 		}
 		if err != nil { // the proxy, or the KDC, may be back the next time
-			fmt.Fprintln(w, err)
+			fmt.Fprintln(os.Stderr, "kubernetes:", err)
 		}
 		select {
 		case <-ctx.Done():

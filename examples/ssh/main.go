@@ -19,6 +19,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -37,6 +39,10 @@ func main() {
 	addr := flag.String("addr", "", "`host:port` of the server; empty: one in this process")
 	command := flag.String("command", "hello", "`command` to run there; the server in this process answers any")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "ssh: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(os.Stdout, *proxy, *addr, *command); err != nil {
 		fmt.Fprintln(os.Stderr, "ssh:", err)
 		os.Exit(1)
@@ -70,11 +76,9 @@ func run(w io.Writer, proxy, addr, command string) error {
 		defer server.Close()
 		addr, config = server.Addr(), server.ClientConfig()
 	} else {
-		known, err := knownHosts()
-		if err != nil {
+		if err := trustKnown(config, addr); err != nil {
 			return err
 		}
-		config.HostKeyCallback = known
 	}
 
 	client, err := dial(ctx, transport, addr, config)
@@ -112,11 +116,42 @@ func dial(ctx context.Context, transport *proxyauth.Transport, addr string, conf
 	// -------------------------------------------------------------------------
 }
 
-// knownHosts accepts the servers that the user's ssh has accepted.
-func knownHosts() (ssh.HostKeyCallback, error) {
+// trustKnown accepts the servers that the user's ssh has accepted.
+func trustKnown(config *ssh.ClientConfig, addr string) error {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return knownhosts.New(filepath.Join(home, ".ssh", "known_hosts"))
+	known, err := knownhosts.New(filepath.Join(home, ".ssh", "known_hosts"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: connect once with ssh, to accept the server's key", err)
+	}
+	if err != nil {
+		return err
+	}
+	config.HostKeyCallback, config.HostKeyAlgorithms = known, algorithms(known, addr)
+	return nil
 }
+
+// algorithms returns those of the keys that are known of a server, nil for any:
+// left to itself it may show a key of another kind, which is not known.
+func algorithms(known ssh.HostKeyCallback, addr string) []string {
+	var unknown *knownhosts.KeyError
+	if !errors.As(known(addr, &net.TCPAddr{}, noKey{}), &unknown) {
+		return nil
+	}
+	var names []string
+	for _, k := range unknown.Want {
+		if k.Key.Type() == ssh.KeyAlgoRSA {
+			names = append(names, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+		}
+		names = append(names, k.Key.Type())
+	}
+	return names
+}
+
+// A noKey is the key of no server.
+type noKey struct{ ssh.PublicKey }
+
+func (noKey) Type() string    { return "none" }
+func (noKey) Marshal() []byte { return nil }

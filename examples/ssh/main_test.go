@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
@@ -38,6 +43,35 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(home, ".ssh", "known_hosts"), nil, 0o600))
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 	require.ErrorContains(t, run(io.Discard, "", "ssh.example:22", "uptime"), "proxy http://127.0.0.1:9")
+}
+
+// A server has keys of several kinds, and one of them is known.
+func TestKnownHosts(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	s, err := newServer()
+	require.NoError(t, err)
+	defer s.Close()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	other, err := ssh.NewSignerFromKey(key)
+	require.NoError(t, err)
+	s.config.AddHostKey(other)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home) // Windows
+	t.Setenv("SSH_USER", user)
+	t.Setenv("SSH_PASS", password)
+	require.ErrorContains(t, run(io.Discard, "", s.Addr(), "uptime"), "connect once with ssh")
+
+	require.NoError(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+	file := filepath.Join(home, ".ssh", "known_hosts")
+	for _, known := range []ssh.PublicKey{s.hostKey, other.PublicKey()} {
+		line := knownhosts.Line([]string{knownhosts.Normalize(s.Addr())}, known)
+		require.NoError(t, os.WriteFile(file, []byte(line+"\n"), 0o600))
+		require.NoError(t, run(io.Discard, "", s.Addr(), "uptime"), known.Type())
+	}
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.ErrorContains(t, run(io.Discard, "", s.Addr(), "uptime"), "key is unknown")
 }
 
 // What is not a URL may hold a password, which no error repeats.

@@ -34,6 +34,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -82,6 +83,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	text := strings.Join(flags.Args(), " ")
 	if text == "" {
 		text = "Hello from behind the proxy."
+	}
+	if _, err := os.Stat(filepath.Dir(*out)); err != nil { // before the API is asked, which may cost something
+		return fmt.Errorf("-o: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()

@@ -130,6 +130,7 @@ func TestRunOutside(t *testing.T) {
 		"password in URL":  {[2]string{}, []string{"-proxy", "http://wrong:1#builder@proxy:3128"}, "percent-encoded", ""},
 		"scheme":           {[2]string{}, []string{"-scheme", "kerberos5"}, "it is basic, digest or ntlm", ""},
 		"CA's file":        {[2]string{}, []string{"-ca", reference}, "no certificate", ""},
+		"directory":        {[2]string{}, []string{"-o", filepath.Join(t.TempDir(), "none", "x.wav")}, "-o: ", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.set[0] != "" {

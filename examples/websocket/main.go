@@ -42,6 +42,10 @@ func main() {
 	proxy := flag.String("proxy", "", "`URL` of the proxy; empty: with -url that of the environment, otherwise one in this process")
 	target := flag.String("url", "", "ws:// or wss:// `URL` of a server that echoes; empty: one in this process")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "websocket: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(os.Stdout, *proxy, *target); err != nil {
 		fmt.Fprintln(os.Stderr, "websocket:", err)
 		os.Exit(1)
