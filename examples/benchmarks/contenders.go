@@ -48,10 +48,10 @@ var (
 // The last ones are made for servers. They are here because people try them.
 var contenders = []contender{
 	ours, oursTold, netHTTP, ldNTLM, please, dialer,
-	{"Azure/go-ntlmssp Negotiator", "github.com/Azure/go-ntlmssp", true, azureClient, nil},
-	{"icholy/digest Transport", "github.com/icholy/digest", true, icholyClient, nil},
-	{"mongodb-forks/digest Transport", "github.com/mongodb-forks/digest", true, mongodbClient, nil},
-	{"jcmturner/gokrb5 spnego.Client", "github.com/jcmturner/gokrb5/v8", true, gokrb5Client, nil},
+	{"Azure/go-ntlmssp Negotiator (for servers)", "github.com/Azure/go-ntlmssp", true, azureClient, nil},
+	{"icholy/digest Transport (for servers)", "github.com/icholy/digest", true, icholyClient, nil},
+	{"mongodb-forks/digest Transport (for servers)", "github.com/mongodb-forks/digest", true, mongodbClient, nil},
+	{"jcmturner/gokrb5 spnego.Client (for servers)", "github.com/jcmturner/gokrb5/v8", true, gokrb5Client, nil},
 }
 
 func oursTransport(s *site, base *http.Transport, told bool) *proxyauth.Transport {

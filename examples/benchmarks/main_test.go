@@ -87,6 +87,8 @@ func TestLeads(t *testing.T) {
 	require.Equal(t, "**41**", tab.fewer("41", "allocations", "peer", 41.2, 42.1, 1))
 	require.Equal(t, "7", tab.less("7", "row", "peer", []float64{7, 9}, []float64{8, 8}, 0.02), "not in all rounds")
 	require.Equal(t, "**7**", tab.less("7", "memory", "peer", []float64{7, 7}, []float64{8, 8}, 0.02))
+	require.Equal(t, "0.90", tab.faster(ratio{median: 0.9, upper: 1.1}, "row", "peer"))
+	require.Equal(t, "0.96", tab.faster(ratio{median: 0.96, upper: 1.1}, "row", "peer"))
 	primitives := &table{title: "Primitives"}
 	require.Equal(t, "**1**", primitives.fewer("1", "NTLM, allocations", "peer", 1, 2, 1))
 
@@ -95,6 +97,7 @@ func TestLeads(t *testing.T) {
 	require.Equal(t, []lead{{"A table", "allocations", "peer", true}}, unexplained)
 	require.Contains(t, b.String(), "- A table, allocations: peer.\n  Why: **NO REASON IS KNOWN, AND IT IS EXACT**.\n")
 	require.Contains(t, b.String(), "- A table, memory: peer.\n  Why: **No reason is known**; does another run say the same?\n")
+	require.Contains(t, b.String(), "\nFaster by the median, but not in rounds enough to count: A table, row: peer (0.90).\n")
 	require.Contains(t, b.String(), "- Primitives, NTLM, allocations: peer.\n  Why: ours ")
 }
 

@@ -12,6 +12,7 @@ type table struct {
 	head         []string
 	rows         [][]string
 	ahead        []lead
+	close        []string // who was faster by the median, and not often enough to be ahead
 }
 
 // A lead is someone ahead of us in a row.
@@ -50,6 +51,9 @@ func (t *table) less(cell, row, name string, theirs, ours []float64, slack float
 
 // faster is leads for times.
 func (t *table) faster(r ratio, row, name string) string {
+	if !r.ahead() && r.median < 0.95 {
+		t.close = append(t.close, fmt.Sprintf("%s, %s: %s (%v)", t.title, row, name, r))
+	}
 	return t.leads(r.String(), lead{row: row + ", time", name: name}, r.ahead())
 }
 
@@ -126,6 +130,13 @@ func standings(b *strings.Builder, tables []*table) (unexplained []lead) {
 	}
 	if whys == nil {
 		b.WriteString("Nobody, in any row that both can run.\n")
+	}
+	var close []string
+	for _, t := range tables {
+		close = append(close, t.close...)
+	}
+	if close != nil {
+		fmt.Fprintf(b, "\nFaster by the median, but not in rounds enough to count: %s.\n", strings.Join(close, "; "))
 	}
 	return unexplained
 }
