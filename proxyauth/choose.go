@@ -49,6 +49,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			continue
 		}
 		if failure := d.failures[name]; failure != nil {
+			cause = failure.err
 			deny(ErrNoUsableScheme, "%s: %v", name, failure)
 			remedy = cmp.Or(remedy, failure.remedy)
 			continue

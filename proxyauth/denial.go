@@ -64,10 +64,13 @@ func (d *denial) drainWithin(ctx context.Context, limit time.Duration, max int64
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	resp, hangUp := d.resp, d.hangUp // and not d, which would then be on the heap for every request
-	stop := context.AfterFunc(ctx, func() { hangUp(resp) })
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { hangUp(resp); close(ended) })
 	d.page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
 	io.CopyN(io.Discard, d.resp.Body, max)
-	stop()
+	if !stop() {
+		<-ended // it must not meet the next connection
+	}
 	d.hangUp(d.resp)
 }
 

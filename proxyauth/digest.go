@@ -308,7 +308,7 @@ func (b *verifiedBody) verify() error {
 			return err
 		}
 	}
-	if next := b.auth.next(b.answer, info); next != nil {
+	if next := b.auth.next(b.answer, info); next != nil && b.adopt != nil {
 		b.adopt(next)
 	}
 	return nil

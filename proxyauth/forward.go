@@ -123,9 +123,12 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 	}
 	if careful && !asked && resp.StatusCode == http.StatusExpectationFailed {
 		// RFC 9110 §10.1.1: repeat the request without it.
+		if f.req.GetBody == nil && (f.held == nil || f.held.begun.Load()) {
+			return resp, nil // to the whole request
+		}
 		resp.Body.Close()
 		f.hurry = true
-		return f.send(authorization, false)
+		return nil, errHurry // with another nonce count
 	}
 	return resp, nil
 }
@@ -231,7 +234,7 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 			out.Header = maps.Clone(out.Header)
 		}
 		out.Close = false
-		delete(out.Header, "Connection")
+		maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return strings.EqualFold(name, "Connection") })
 		conn.once = true
 	}
 	switch {
@@ -262,17 +265,21 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 	resp, err := conn.cc.RoundTrip(out)
 	if err == nil {
 		conn.http10 = !resp.ProtoAtLeast(1, 1)
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			conn.wire.raw.Store(true)
+		}
 		// Without a challenge it is an origin's: see refuses.
 		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired || reused && len(resp.Header["Proxy-Authenticate"]) == 0
 		return resp, nil
 	}
+	died := conn.cc.Err() != nil
 	nothing := meter.wrote.Load() == wrote && (body == nil || !body.begun.Load())
 	if body != nil {
 		body.Close() // net/http does not if the connection was dead
 	}
 	f.unpin()
 	if meter.read.Load() == read && f.req.Context().Err() == nil && f.repeatable(nothing) &&
-		(reused || nothing && f.retry.again(f.req.Context(), &lostError{error: err})) {
+		(reused && died || nothing && f.retry.again(f.req.Context(), &lostError{error: err})) {
 		return nil, errDied
 	}
 	return nil, f.named(err)
@@ -286,7 +293,15 @@ func setAuthorization(h http.Header, values []string) {
 }
 
 func wantsClose(req *http.Request) bool {
-	return req.Close || httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close")
+	if req.Close {
+		return true
+	}
+	for name, values := range req.Header {
+		if strings.EqualFold(name, "Connection") && httpguts.HeaderValuesContainsToken(values, "close") {
+			return true
+		}
+	}
+	return false
 }
 
 // repeatable reports whether the request can be sent again after it failed on a
@@ -308,7 +323,7 @@ func (f *forwarding) repeatable(nothingWritten bool) bool {
 }
 
 func (f *forwarding) keep(resp *http.Response) bool {
-	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && resp.Request.Method != http.MethodHead {
 		return false // it ends with the connection
 	}
 	d := denial{resp: resp, hangUp: f.hangUp}

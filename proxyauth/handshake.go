@@ -264,7 +264,9 @@ func (r *route) checkIdentity(ctx context.Context) {
 	if err != nil || cred == st.cred && !st.bound.other(ctx) {
 		return
 	}
-	r.leave(st)
+	if !r.leave(st) {
+		return
+	}
 	r.identified(nil)
 	r.renewTunnel()
 	if next, err := r.standFor(ctx, st.scheme, nil, cred, from); err == nil {

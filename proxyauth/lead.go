@@ -26,7 +26,8 @@ type lead struct {
 // waits, mostly, for a slow origin, which means that it got through. Where it has
 // shown no credentials the others then go on without, too. Else one of them takes
 // over, which is another attempt at the account; so for that one the rest have
-// twice the patience. (Some proxies take 3 seconds to refuse a wrong password, to
+// twice the patience. Where credentials have passed before, all of the others go on
+// with them. (Some proxies take 3 seconds to refuse a wrong password, to
 // hold up who guesses.)
 const (
 	patience      = 2 * time.Second
@@ -81,10 +82,7 @@ func (r *route) enter(req *http.Request, why purpose) (*standing, *lead, error) 
 		r.mu.Unlock()
 
 		limit := other.patience
-		switch {
-		case st != nil:
-			limit = proofPatience
-		case !shown:
+		if st == nil && !shown {
 			limit = patience
 		}
 		ended, err := other.wait(req, limit-time.Since(since))

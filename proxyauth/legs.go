@@ -52,7 +52,10 @@ const (
 	probing       // the same, without doing harm if the proxy lets it pass
 )
 
-var errBodyGone = errors.New("body gone")
+var (
+	errBodyGone = errors.New("body gone")
+	errHurry    = errors.New("once more, without Expect")
+)
 
 // Bounds on one request, for proxies that never stop asking.
 const (
@@ -72,6 +75,7 @@ type exchange struct {
 	probed  bool
 	exempt  bool   // the proxy lets a probe pass, but not the message
 	lost    uint64 // route.lost at the beginning
+	excused bool   // one refusal, for that
 	legs    int
 	lead    *lead  // nil: others may send credentials at the same time
 	denial  denial // of the last leg
@@ -115,7 +119,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			}
 			resp, err = m.send(a.field, x.careful(a))
 			err = x.sent(begin, a.field, resp, err)
-		case !x.st.proven && !x.probed && isStream(x.req):
+		case !x.st.proven && !x.probed && isStream(x.req) && len(authorizationIn(x.req.Header)) == 0:
 			// Expect would do, if all proxies knew it; and a stream that was
 			// sent in vain is lost.
 			resp, err = m.probe()
@@ -139,7 +143,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			return x.passed(resp, a)
 		}
 		x.denied(resp, a)
-		if round == maxLegs {
+		if round >= maxLegs { // some rounds end without a refusal
 			return nil, x.neverContent()
 		}
 		if err = x.next(a); err != nil {
@@ -157,6 +161,8 @@ func (x *exchange) failed(err error) error {
 	switch {
 	case errors.As(err, &lost):
 		lost.trial = x.st.scheme != nil && !x.st.proven
+	case errors.Is(err, errHurry):
+		return nil
 	case errors.Is(err, errBodyGone):
 		return x.bodyGone()
 	case errors.Is(err, errMoved):
@@ -220,11 +226,12 @@ func (x *exchange) next(a answer) error {
 	if x.st.auth != nil {
 		fresh, outcome = x.st.auth.refused(a, x.offers())
 	}
-	if lost := x.r.lost.Load(); outcome == rejected && a.field != nil && lost != x.lost {
+	if lost := x.r.lost.Load(); outcome == rejected && a.session != nil && !x.excused && lost != x.lost {
+		x.excused = true
 		// net/http may have sent this leg twice, since the first time its
 		// connection ended: a nonce count that counts once is refused then.
 		if own, ok := x.st.auth.renew(x.offers()); ok {
-			x.lost, fresh, outcome = lost, own, staleOwn
+			fresh, outcome = own, staleOwn
 		}
 	}
 	if outcome == stale || outcome == staleOwn {
@@ -249,6 +256,9 @@ func (x *exchange) next(a answer) error {
 		if settled != nil {
 			x.follow(settled)
 			return nil
+		}
+		if err := x.r.doubted(x.req); err != nil {
+			return err
 		}
 	}
 	x.private = false
@@ -391,6 +401,10 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 	}
 	switch {
 	case origins:
+	case forbidden && st.proven:
+		if cred, _, err := x.r.credentials(x.req.Context(), st.scheme, st.realm); err == nil && cred != st.cred {
+			x.r.leave(x.st) // the next request takes those that there are now
+		}
 	case forbidden && !st.proven: // this may be a refusal in other words
 		x.r.doubtful(st, c.refusal(resp))
 	case !st.proven || x.lead != nil:
@@ -415,7 +429,7 @@ func (x *exchange) refuses(resp *http.Response) bool {
 		// or of a proxy behind this one, if this one has let the same pass before.
 		return tunnel || !x.st.proven || len(resp.Header["Proxy-Authenticate"]) > 0
 	case http.StatusUnauthorized: // which no origin can have sent for a CONNECT
-		return tunnel && x.st.scheme != nil && !x.st.proven
+		return tunnel && x.st.scheme != nil
 	}
 	return false
 }

@@ -11,13 +11,7 @@ import (
 // morning must not try last week's password a thousand times.
 type proof struct{ at atomic.Int64 } // Unix time in ns
 
-const (
-	proofLasts = 10 * time.Second
-
-	// proofPatience is how long others wait for the proof to be renewed. What
-	// takes longer waits for its origin: the proxy has let it pass.
-	proofPatience = time.Second
-)
+const proofLasts = 10 * time.Second
 
 func (p *proof) fresh() bool { return time.Now().UnixNano()-p.at.Load() < int64(proofLasts) }
 

@@ -162,6 +162,9 @@ func (c *core) dropOldest() {
 	}
 	delete(c.routes, oldest.key)
 	oldest.closeIdle()
+	if st := oldest.standing.Load(); st != nil {
+		st.retire()
+	}
 }
 
 // proxyURL returns the proxy's URL without userinfo, new each time since

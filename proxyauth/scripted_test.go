@@ -33,13 +33,15 @@ type scripted struct {
 }
 
 // hangUp as the end of an answer closes the connection after it; stall keeps it
-// open and reads no more. What follows on endless is repeated until the client
+// open and reads no more; echoes101 sends back what comes. What follows on endless is repeated until the client
 // leaves.
 const (
 	hangUp  = "\x00hang up"
 	stall   = "\x00stall"
 	endless = "\x00endless"
 	pause   = "\x00pause"
+
+	echoes101 = "\x00echo"
 )
 
 // scriptedProxy starts one. It answers until the connection ends.
@@ -84,7 +86,7 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 					s.mu.Unlock()
 					text := answer(req)
 					end := ""
-					for _, e := range []string{hangUp, stall} {
+					for _, e := range []string{hangUp, stall, echoes101} {
 						if len(text) >= len(e) && text[len(text)-len(e):] == e {
 							text, end = text[:len(text)-len(e)], e
 						}
@@ -105,6 +107,9 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 					}
 					switch end {
 					case hangUp:
+						return
+					case echoes101:
+						io.Copy(c, in)
 						return
 					case stall:
 						<-stop

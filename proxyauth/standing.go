@@ -37,6 +37,9 @@ func (r *route) settle(st *standing) *standing {
 		st = st.with(st.auth, true)
 	}
 	if st.scheme != nil {
+		if late, _ := r.rejected(st.scheme.Name(), st.cred); late {
+			return st // meanwhile the proxy has refused the same to others
+		}
 		r.mu.Lock()
 		r.proved = r.proved || st.scheme.Name() != "Basic"
 		r.doubts = nil
@@ -72,9 +75,11 @@ func (st *standing) retire() {
 	}
 }
 
-// leave makes st the route's standing no longer.
-func (r *route) leave(st *standing) {
-	if r.standing.CompareAndSwap(st, nil) {
+// leave makes st the route's standing no longer, and reports whether it was.
+func (r *route) leave(st *standing) bool {
+	left := r.standing.CompareAndSwap(st, nil)
+	if left {
 		st.retire()
 	}
+	return left
 }

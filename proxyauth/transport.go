@@ -264,7 +264,7 @@ var errProxyURL = errors.New("proxyauth: invalid proxy URL, not shown because it
 
 func withoutUserinfo(err error) error {
 	var parse *url.Error
-	if errors.As(err, &parse) || strings.Contains(err.Error(), "@") {
+	if errors.As(err, &parse) && parse.Op == "parse" || strings.Contains(err.Error(), "@") {
 		return errProxyURL
 	}
 	return err

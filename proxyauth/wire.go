@@ -13,6 +13,7 @@ import (
 type wire struct {
 	net.Conn
 	fresh  atomic.Bool // a response may begin with the next byte
+	raw    atomic.Bool // no response will: another protocol has begun
 	header []byte      // a response's header that was read ahead
 }
 
@@ -36,7 +37,7 @@ func (w *wire) CloseWrite() error { return closeWrite(w.Conn) }
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {
 		n, err := w.Conn.Read(p)
-		if n == 0 || !w.fresh.Swap(false) || !begins(p[:n], "HTTP/1.0 ") {
+		if n == 0 || w.raw.Load() || !w.fresh.Swap(false) || !begins(p[:n], "HTTP/1.0 ") {
 			return n, err
 		}
 		if err := w.readHeader(p[:n]); err != nil {
@@ -88,10 +89,29 @@ func (w *wire) readHeader(begin []byte) error {
 	}
 	const field = "\nproxy-connection:"
 	if end > 0 && begins(header, "HTTP/1.0 ") {
-		if i := bytes.Index(bytes.ToLower(header[:end]), []byte(field)); i >= 0 {
+		if i := indexFold(header[:end], field); i >= 0 {
 			header = append(header[:i+1:i+1], header[i+len("\nproxy-"):]...)
 		}
 	}
 	w.header = header
 	return nil
+}
+
+// indexFold is bytes.Index without regard to the case of ASCII letters, by the
+// octets as they are: what is not UTF-8 has no case, and no other length either.
+func indexFold(b []byte, lower string) int {
+next:
+	for i := 0; i+len(lower) <= len(b); i++ {
+		for j := range len(lower) {
+			c := b[i+j]
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			if c != lower[j] {
+				continue next
+			}
+		}
+		return i
+	}
+	return -1
 }

@@ -1,0 +1,234 @@
+package proxyauth_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
+)
+
+const refused = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\n" + noBody + "\r\n"
+
+func basicToken(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
+// A refusal by 401 or 403 to CONNECT is taken for one, also after the same
+// credentials have passed: the source has others now.
+func TestRotationRefusedOtherwise(t *testing.T) {
+	for _, status := range []int{401, 403, 407} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			o := newOrigin(t)
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: map[string]string{"alice": "one"},
+				Behaviour: proxytest.Behaviour{RefuseWith: status}})
+			tr := newTransport(t, p, o)
+			source := &rotating{}
+			source.password.Store("one")
+			tr.Credentials = source
+			addr := o.HTTP.Listener.Addr().String()
+			c, err := tr.DialContext(t.Context(), "tcp", addr)
+			require.NoError(t, err)
+			c.Close()
+			p.SetUser("alice", "two")
+			source.password.Store("two")
+			for range 3 {
+				if c, err = tr.DialContext(t.Context(), "tcp", addr); err == nil {
+					c.Close()
+				}
+			}
+			require.NoError(t, err)
+			require.LessOrEqual(t, p.Refused("alice"), 1)
+		})
+	}
+}
+
+// Connections that end do not excuse a refusal: neither those on which the proxy
+// has refused, nor those of other requests.
+func TestRefusedAndHungUp(t *testing.T) {
+	o := newOrigin(t)
+	for name, challenge := range map[string]func(n int64) string{
+		"Basic":  func(int64) string { return `Basic realm="r"` },
+		"Digest": func(n int64) string { return fmt.Sprintf(`Digest realm="r", qop="auth", nonce="n%d"`, n) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: o.HTTPS.TLS.Certificates})
+			require.NoError(t, err)
+			defer l.Close()
+			var attempts, conns atomic.Int64
+			go accept(l, func(c net.Conn) {
+				defer c.(*tls.Conn).NetConn().Close() // and no close_notify
+				req, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				if req.Header.Get("Proxy-Authorization") != "" {
+					attempts.Add(1)
+				}
+				io.WriteString(c, "HTTP/1.1 407 X\r\nProxy-Authenticate: "+challenge(conns.Add(1))+"\r\nConnection: close\r\n\r\nno")
+			})
+			tr := &proxyauth.Transport{
+				Base:                 o.HTTPS.Client().Transport.(*http.Transport).Clone(),
+				Proxy:                http.ProxyURL(&url.URL{Scheme: "https", Host: l.Addr().String()}),
+				ProxyTLSClientConfig: &tls.Config{RootCAs: o.rootCAs()},
+				Credentials:          proxyauth.UserPassword("alice", "wrong"),
+			}
+			defer tr.CloseIdleConnections()
+			for range 3 {
+				_, _, err := fetch(tr, o.HTTP.URL)
+				require.ErrorIs(t, err, proxyauth.ErrRejected)
+			}
+			require.LessOrEqual(t, attempts.Load(), int64(2))
+			if name == "Basic" {
+				require.EqualValues(t, 1, attempts.Load())
+			}
+		})
+	}
+	t.Run("another request", func(t *testing.T) {
+		var attempts atomic.Int64
+		first, asked := make(chan struct{}), make(chan struct{})
+		s := scriptedProxy(t, func(req *http.Request) string {
+			switch {
+			case req.Host == "hangs.example:443":
+				close(first)
+				return stall
+			case req.Header.Get("Proxy-Authorization") != "":
+				attempts.Add(1)
+			default:
+				close(asked)
+				<-first
+				time.Sleep(50 * time.Millisecond) // for the other request to end
+			}
+			return refused
+		})
+		tr := s.transport(t, o)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-asked
+			tr.DialContext(ctx, "tcp", "hangs.example:443")
+		})
+		wg.Go(func() {
+			<-first
+			cancel()
+		})
+		_, _, err := fetch(tr, o.HTTP.URL)
+		require.ErrorIs(t, err, proxyauth.ErrRejected)
+		wg.Wait()
+		require.EqualValues(t, 1, attempts.Load())
+	})
+}
+
+// A password that has expired is tried once, by a proxy that takes its time to
+// refuse it, too.
+func TestSlowRefusalOfExpired(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	var attempts atomic.Int64
+	var expired atomic.Bool
+	s := scriptedProxy(t, func(req *http.Request) string {
+		switch {
+		case req.Header.Get("Proxy-Authorization") == "":
+			return refused
+		case expired.Load():
+			attempts.Add(1)
+			time.Sleep(2 * time.Second) // as PAM does
+			return refused
+		}
+		return passed
+	})
+	tr := s.transport(t, o)
+	requireOK(t, tr, o.HTTP.URL)
+	tr.AgeProofs()
+	expired.Store(true)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() { fetch(tr, o.HTTP.URL) })
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, attempts.Load())
+}
+
+// An answer that comes late does not make credentials good that were refused
+// meanwhile.
+func TestLateSuccess(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	var rotated atomic.Bool
+	var old atomic.Int64
+	slow, leave := make(chan struct{}), make(chan struct{})
+	s := scriptedProxy(t, func(req *http.Request) string {
+		_, token, _ := strings.Cut(req.Header.Get("Proxy-Authorization"), " ")
+		switch {
+		case token == basicToken("alice", "one") && !rotated.Load():
+			if strings.HasSuffix(req.URL.Path, "/slow") {
+				close(slow)
+				<-leave
+			}
+			return passed
+		case token == basicToken("alice", "two") && rotated.Load():
+			return passed
+		case token == basicToken("alice", "one"):
+			old.Add(1)
+		}
+		return refused
+	})
+	tr := s.transport(t, o)
+	source := &rotating{}
+	source.password.Store("one")
+	tr.Credentials = source
+	requireOK(t, tr, o.HTTP.URL)
+	tr.AgeProofs() // so that the slow request leads, and the next one waits for it
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := fetch(tr, o.HTTP.URL+"/slow")
+		done <- err
+	}()
+	<-slow
+	rotated.Store(true)
+	source.password.Store("two")
+	requireOK(t, tr, o.HTTP.URL) // one attempt with the old one
+	close(leave)
+	require.NoError(t, <-done)
+	for range 3 {
+		requireOK(t, tr, o.HTTP.URL)
+	}
+	require.EqualValues(t, 1, old.Load())
+}
+
+// A 403 that may mean the password is remembered for those, too, who have waited
+// for the first challenge.
+func TestForbiddenAfterSlowChallenge(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	var attempts atomic.Int64
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") == "" {
+			time.Sleep(2500 * time.Millisecond) // longer than they wait
+			return refused
+		}
+		attempts.Add(1)
+		return "HTTP/1.1 403 Forbidden\r\n" + noBody + "\r\n"
+	})
+	tr := s.transport(t, o)
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() { tr.DialContext(t.Context(), "tcp", "one.example:443") })
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, attempts.Load())
+}
