@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	neturl "net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -289,4 +291,70 @@ func TestOwnExpect(t *testing.T) {
 	require.Equal(t, "body", o.bodies[len(o.bodies)-1])
 	require.Same(t, req, resp.Request)
 	require.Equal(t, http.Header{"Expect": {"100-continue"}}, req.Header, "the caller's request is not changed")
+}
+
+// A 417 is the proxy's that knows no Expect (RFC 9110 §10.1.1): the request goes
+// again, with another nonce count.
+func TestExpectationFailed(t *testing.T) {
+	o := newOrigin(t)
+	counted := regexp.MustCompile(`nonce="([^"]*)".*nc=(\w+)`)
+	var mu sync.Mutex
+	seen, nonces := map[string]bool{}, 0
+	s := scriptedProxy(t, func(req *http.Request) string {
+		mu.Lock()
+		defer mu.Unlock()
+		m := counted.FindStringSubmatch(req.Header.Get("Proxy-Authorization"))
+		if m == nil || seen[m[1]+m[2]] {
+			nonces++
+			return fmt.Sprintf("HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=\"n%d\"\r\n%s\r\n", nonces, noBody)
+		}
+		seen[m[1]+m[2]] = true
+		if req.Header.Get("Expect") != "" {
+			return "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\n" + noBody + "\r\n" + hangUp
+		}
+		return passed
+	})
+	tr := s.transport(t, o)
+	requireOK(t, tr, o.HTTP.URL)
+	stream := &countedBody{Reader: strings.NewReader("a stream")}
+	resp, err := post(t, tr, o.HTTP.URL, stream)
+	require.NoError(t, err)
+	require.Equal(t, 200, resp.StatusCode)
+	require.Equal(t, 1, nonces)
+	require.Equal(t, 1, closings(stream))
+}
+
+// A 417 of the origin that has taken the body is the answer.
+func TestOriginExpectationFailed(t *testing.T) {
+	o := newOrigin(t)
+	o.handler = func(w http.ResponseWriter, req *http.Request) { w.WriteHeader(http.StatusExpectationFailed) }
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Schemes = []proxyauth.Scheme{proxyauth.Basic()}
+	resp, err := post(t, tr, o.HTTP.URL, &countedBody{Reader: strings.NewReader("a stream")})
+	require.NoError(t, err)
+	require.Equal(t, 417, resp.StatusCode)
+	require.Equal(t, []string{"a stream"}, o.bodies)
+}
+
+// Credentials of the caller's own go with a stream, too.
+func TestOwnAuthorizationOfStream(t *testing.T) {
+	o := newOrigin(t)
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") != "Bearer token" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Bearer\r\n" + noBody + "\r\n"
+		}
+		return passed
+	})
+	for _, body := range []io.Reader{strings.NewReader("replayed"), io.MultiReader(strings.NewReader("a stream"))} {
+		tr := s.transport(t, o)
+		tr.Credentials = nil
+		req, err := http.NewRequest("POST", o.HTTP.URL, body)
+		require.NoError(t, err)
+		req.Header.Set("Proxy-Authorization", "Bearer token")
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+	}
 }

@@ -454,3 +454,18 @@ func TestDigestPasswordChangedAtStrictProxy(t *testing.T) {
 	}
 	requireOK(t, tr, o.HTTP.URL)
 }
+
+// The trailer of a CONNECT that is refused.
+func TestDigestTrailerOfRefusal(t *testing.T) {
+	s := scriptedProxy(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") == "" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=\"n\"\r\n" + noBody + "\r\n"
+		}
+		return "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\nTrailer: Proxy-Authentication-Info\r\n\r\n" +
+			"2\r\nno\r\n0\r\nProxy-Authentication-Info: nextnonce=\"m\"\r\n\r\n"
+	})
+	_, err := s.transport(t, newOrigin(t)).DialContext(t.Context(), "tcp", "origin.example:443")
+	var refusal *proxyauth.ConnectError
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, "no", string(refusal.Body))
+}

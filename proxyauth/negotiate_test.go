@@ -283,3 +283,25 @@ func TestNegotiateCacheChanges(t *testing.T) {
 	_, _, err := fetch(tr, o.HTTP.URL)
 	require.Error(t, err)
 }
+
+// A ticket that has expired is the error's cause on a route that was in use, too.
+func TestNegotiateTicketExpires(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: alice})
+	dir := t.TempDir()
+	options := proxyauth.NegotiateOptions{CachePath: filepath.Join(dir, "cc"), ConfigPath: filepath.Join(dir, "krb5.conf")}
+	require.NoError(t, p.WriteTicketCache(options.CachePath, "alice", time.Hour))
+	require.NoError(t, p.WriteKerberosConfig(options.ConfigPath))
+	warm, cold := newTransport(t, p, o), newTransport(t, p, o)
+	for _, tr := range []*watchedTransport{warm, cold} {
+		tr.Credentials, tr.Schemes = nil, []proxyauth.Scheme{proxyauth.Negotiate(options)}
+	}
+	requireOK(t, warm, o.HTTP.URL)
+	warm.CloseIdleConnections()
+	require.NoError(t, p.WriteTicketCache(options.CachePath, "alice", -time.Minute))
+	for name, tr := range map[string]*watchedTransport{"cold": cold, "warm": warm} {
+		_, _, err := fetch(tr, o.HTTP.URL)
+		var cause *negotiate.Error
+		require.ErrorAs(t, err, &cause, name)
+	}
+}

@@ -2,18 +2,22 @@ package proxyauth_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -116,4 +120,65 @@ func TestPoolOfDeadConnections(t *testing.T) {
 		requireOK(t, tr, target)
 		require.Len(t, s.requests(), before+3, "one that was forgotten, and not all; a handshake")
 	})
+}
+
+// A route that is dropped for newer ones lets go of its connections, those in use
+// when they come back.
+func TestNTLMDroppedRoute(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: alice})
+	s := newSaboteur(t, p.URL.Host)
+	defer s.close()
+	tr := newTransport(t, p, o)
+	proxy := s.url("http")
+	proxy.User = url.UserPassword("alice", "open sesame")
+	tr.Credentials, tr.Proxy = nil, func(*http.Request) (*url.URL, error) { return proxy, nil }
+	req, err := http.NewRequest("POST", o.HTTP.URL, nil)
+	require.NoError(t, err)
+	resp, err := tr.RoundTrip(req)
+	require.NoError(t, err)
+	for n := range 1100 {
+		proxy = &url.URL{Scheme: "http", Host: "127.0.0.1:1", User: url.UserPassword(fmt.Sprint("session-", n), "x")}
+		_, _, err := fetch(tr, o.HTTP.URL)
+		require.Error(t, err)
+	}
+	left := s.left()
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	select {
+	case <-left:
+	case <-time.After(5 * time.Second):
+		t.Error("the connection is idle for ever")
+	}
+}
+
+// A rotation that many notice at once is one: of tunnels and of handshakes.
+func TestRotationNoticedByMany(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: map[string]string{"alice": "one", "bob": "two"}})
+	tr := newTransport(t, p, o)
+	tr.Base.MaxConnsPerHost = 1
+	const n = 40
+	var rotated atomic.Bool
+	var asked atomic.Int32
+	all := make(chan struct{})
+	tr.Credentials = proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		if !rotated.Load() {
+			return proxyauth.Credentials{Username: "alice", Password: "one"}, nil
+		}
+		if asked.Add(1) == n {
+			close(all)
+		}
+		<-all
+		return proxyauth.Credentials{Username: "bob", Password: "two"}, nil
+	})
+	requireOK(t, tr, o.HTTPS.URL)
+	before := tr.Stats().Tunnels
+	rotated.Store(true)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() { requireOK(t, tr, o.HTTPS.URL) })
+	}
+	wg.Wait()
+	require.LessOrEqual(t, tr.Stats().Tunnels, before+2)
 }

@@ -1,8 +1,10 @@
 package proxyauth_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 
@@ -109,3 +111,18 @@ func TestNoCredentials(t *testing.T) {
 }
 
 var _ http.RoundTripper = (*proxyauth.Transport)(nil)
+
+// The error of a Proxy function that looks something up is its own.
+func TestProxyFunctionFails(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tr := &proxyauth.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+		req, err := http.NewRequestWithContext(ctx, "GET", "http://wpad.example/wpad.dat", nil)
+		require.NoError(t, err)
+		_, err = http.DefaultClient.Do(req)
+		return nil, err
+	}}
+	_, _, err := fetch(tr, "http://origin.example/")
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "wpad.example")
+}

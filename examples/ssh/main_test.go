@@ -48,14 +48,13 @@ func TestEnvironment(t *testing.T) {
 // A server has keys of several kinds, and one of them is known.
 func TestKnownHosts(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	s, err := newServer()
-	require.NoError(t, err)
-	defer s.Close()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	other, err := ssh.NewSignerFromKey(key)
 	require.NoError(t, err)
-	s.config.AddHostKey(other)
+	s, err := newServer(other)
+	require.NoError(t, err)
+	defer s.Close()
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("USERPROFILE", home) // Windows

@@ -27,7 +27,8 @@ type server struct {
 
 const user, password = "git", "of the server"
 
-func newServer() (*server, error) {
+// newServer starts one, with a key of its own and those given.
+func newServer(keys ...ssh.Signer) (*server, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,9 @@ func newServer() (*server, error) {
 		}
 		return nil, nil
 	}}
-	s.config.AddHostKey(signer)
+	for _, key := range append(keys, signer) {
+		s.config.AddHostKey(key)
+	}
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
