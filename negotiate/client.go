@@ -21,11 +21,13 @@ import (
 // them from the environment, as the MIT programs do: the ticket cache, else the
 // client keytab.
 type Options struct {
-	// ConfigPath is the krb5.conf. Empty: KRB5_CONFIG, else /etc/krb5.conf.
+	// ConfigPath is the krb5.conf. Empty: the files of KRB5_CONFIG, else
+	// /etc/krb5.conf.
 	ConfigPath string
 
 	// CachePath is the ticket cache: "FILE:…", "DIR:…" or a plain path.
-	// Empty: KRB5CCNAME, else /tmp/krb5cc_ and the user's id.
+	// Empty: KRB5CCNAME, else default_ccache_name of krb5.conf, else
+	// /tmp/krb5cc_ and the user's id.
 	CachePath string
 
 	// KeytabPath is the keytab of the client. Empty: KRB5_CLIENT_KTNAME.
@@ -52,7 +54,8 @@ func (o Options) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // A Client has service tickets for one user. It is safe for concurrent use,
 // keeps what it gets, and has nothing running in the background.
 type Client struct {
-	options Options
+	options      Options
+	defaultCache func() string // of krb5.conf, read once
 
 	mu      sync.Mutex
 	stamp   stamp // of the files when the rest was got from them
@@ -133,7 +136,7 @@ const renewBefore = time.Minute
 
 // NewClient returns a client. Nothing is read before the first [Client.Ticket].
 func NewClient(o Options) *Client {
-	return &Client{options: o, tickets: make(map[string]*Ticket), asking: make(map[string]*asking)}
+	return &Client{options: o, defaultCache: sync.OnceValue(func() string { return cacheName(o.ConfigPath) }), tickets: make(map[string]*Ticket), asking: make(map[string]*asking)}
 }
 
 // Ticket returns a ticket for the service with this SPN, such as
@@ -142,7 +145,7 @@ func NewClient(o Options) *Client {
 // or the cause of ctx, which ends the call, though not at once what gokrb5 does for
 // it.
 func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
-	stamp := c.options.stamp()
+	stamp := c.files()
 	c.mu.Lock()
 	if stamp != c.stamp { // kinit, a new keytab: perhaps another user's
 		c.stamp = stamp
@@ -181,7 +184,7 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 // returned, be it at its end by now; nil if there was none, or if the files that
 // it came from have changed since, as by kinit.
 func (c *Client) Kept(spn string) *Ticket {
-	stamp := c.options.stamp()
+	stamp := c.files()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if stamp != c.stamp {
@@ -224,7 +227,7 @@ func (c *Client) obtain(spn string) (t *Ticket, talked bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	cache, cacheErr := loadCache(c.options.CachePath)
+	cache, cacheErr := c.loadCache()
 	if cacheErr == nil && c.options.Username != "" && !cache.isOf(c.options.Username) {
 		cacheErr = errors.New("the ticket cache is another user's")
 	}

@@ -1,8 +1,6 @@
 package negotiate
 
 import (
-	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,45 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jcmturner/gokrb5/v8/config"
 	"github.com/jcmturner/gokrb5/v8/credentials"
-	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 )
-
-// loadConfig reads krb5.conf. Without one, KDCs are looked up in the DNS.
-func loadConfig(path string) (*config.Config, error) {
-	path = cmp.Or(path, os.Getenv("KRB5_CONFIG"))
-	named := path != ""
-	if !named {
-		path = "/etc/krb5.conf"
-	}
-	path, _, _ = strings.Cut(path, ":") // KRB5_CONFIG may be a list
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) && !named {
-		conf := config.New()
-		conf.LibDefaults.DNSLookupKDC = true
-		return conf, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("krb5.conf: %w", err)
-	}
-	conf, err := config.NewFromString(string(text))
-	if err != nil && !errors.As(err, new(config.UnsupportedDirective)) {
-		return nil, fmt.Errorf("krb5.conf: %w", err)
-	}
-	// gokrb5's defaults are older than RFC 8009.
-	for setting, ids := range map[string]*[]int32{
-		"default_tkt_enctypes": &conf.LibDefaults.DefaultTktEnctypeIDs,
-		"default_tgs_enctypes": &conf.LibDefaults.DefaultTGSEnctypeIDs,
-		"permitted_enctypes":   &conf.LibDefaults.PermittedEnctypeIDs,
-	} {
-		if !bytes.Contains(text, []byte(setting)) {
-			*ids = append(*ids, etypeID.AES256_CTS_HMAC_SHA384_192, etypeID.AES128_CTS_HMAC_SHA256_128)
-		}
-	}
-	return conf, nil
-}
 
 // A cache is a ticket cache that was read.
 type cache struct{ *credentials.CCache }
@@ -83,9 +45,13 @@ func (c cache) find(service string) *Ticket {
 }
 
 // cachePath returns the file of the ticket cache.
-func cachePath(name string) (path string, err error) {
+func (c *Client) cachePath() (path string, err error) {
+	name := c.options.CachePath
 	if name == "" {
 		name = os.Getenv("KRB5CCNAME")
+	}
+	if name == "" {
+		name = c.defaultCache()
 	}
 	if name == "" {
 		name = fmt.Sprintf("/tmp/krb5cc_%d", os.Getuid())
@@ -109,9 +75,9 @@ type stamp struct {
 	files [2]struct{ modified, size int64 }
 }
 
-func (o Options) stamp() (s stamp) {
-	s.cache, _ = cachePath(o.CachePath)
-	for i, path := range [2]string{s.cache, keytabPath(o.KeytabPath)} {
+func (c *Client) files() (s stamp) {
+	s.cache, _ = c.cachePath()
+	for i, path := range [2]string{s.cache, keytabPath(c.options.KeytabPath)} {
 		if path == "" {
 			continue
 		}
@@ -123,10 +89,10 @@ func (o Options) stamp() (s stamp) {
 }
 
 // loadCache reads the ticket cache.
-func loadCache(name string) (c cache, err error) {
-	path, err := cachePath(name)
+func (c *Client) loadCache() (loaded cache, err error) {
+	path, err := c.cachePath()
 	if err != nil {
-		return c, err
+		return loaded, err
 	}
 	// gokrb5 takes a well-formed file for granted.
 	defer func() {
@@ -134,11 +100,11 @@ func loadCache(name string) (c cache, err error) {
 			err = fmt.Errorf("the ticket cache %s is malformed", path)
 		}
 	}()
-	loaded, err := credentials.LoadCCache(path)
+	loaded.CCache, err = credentials.LoadCCache(path)
 	if err != nil {
-		return c, fmt.Errorf("ticket cache: %w", err)
+		return loaded, fmt.Errorf("ticket cache: %w", err)
 	}
-	return cache{loaded}, nil
+	return loaded, nil
 }
 
 // primary returns the file of a DIR: collection that is in use; "DIR::" names
@@ -246,13 +212,16 @@ var causes = []struct {
 	{"client password/keytab incorrect", "wrong password or key", "check the password, or export the keytab anew", true},
 	{"matching key not found in keytab", "the keytab has no key of this kind for the user", "export it anew with the encryption types that the KDC uses", false},
 	{"no KDC SRV records", "no KDC is known for the realm", "name it in krb5.conf", false},
+	{"lookup _kerberos", "no KDC is known for the realm", "name it in krb5.conf", false},
 	{"no KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
 	{"does not have any defined KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
 	{"communicat", "the KDC cannot be reached", "check krb5.conf and the network", false},
 	{"error sending to", "the KDC cannot be reached", "check krb5.conf and the network", false},
 	{"no Kerberos realm", "no ticket, and no realm to get one from", "kinit, or write the user name as user@REALM", false},
+	{"ticket caches of type", "a ticket cache that cannot be read", "set KRB5CCNAME to FILE: and a path, then kinit", false},
+	{"keytab: ", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
+	{"the keytab ", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
 	{"ticket cache", "no ticket", "kinit, a keytab (KRB5_CLIENT_KTNAME), or user name and password", false},
-	{"keytab", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
 }
 
 func explain(err error, spn string) error {

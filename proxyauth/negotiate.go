@@ -15,11 +15,13 @@ import (
 // NegotiateOptions say where the Negotiate scheme has its tickets from. The
 // zero value takes them from the environment, as the MIT programs do.
 type NegotiateOptions struct {
-	// ConfigPath is the krb5.conf. Empty: KRB5_CONFIG, else /etc/krb5.conf.
+	// ConfigPath is the krb5.conf. Empty: the files of KRB5_CONFIG, else
+	// /etc/krb5.conf.
 	ConfigPath string
 
 	// CachePath is the ticket cache: "FILE:…", "DIR:…" or a plain path.
-	// Empty: KRB5CCNAME, else /tmp/krb5cc_ and the user's id.
+	// Empty: KRB5CCNAME, else default_ccache_name of krb5.conf, else
+	// /tmp/krb5cc_ and the user's id.
 	CachePath string
 
 	// KeytabPath is the client keytab, and Principal whose key in it is used.

@@ -36,6 +36,8 @@ var details = map[string]string{
 // not be in the guide, and why.
 var unquoted = map[string]string{
 	"proxyauth: the leg has ended":     "net/http gets it, whose request has ended",
+	"[libdefaults]":                    "a part of krb5.conf",
+	"once more, without Expect":        "the request is sent again, and nobody told",
 	"the connection had ended":         "the connection is replaced, and nobody told",
 	"the route's standing has changed": "the request goes on otherwise, and nobody is told",
 	"proxy rejected credentials":       "a log event, through a function",
