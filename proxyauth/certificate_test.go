@@ -1,10 +1,15 @@
 package proxyauth_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	numbers "math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +21,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -196,4 +202,32 @@ type spyCache struct {
 func (c *spyCache) Get(key string) (*tls.ClientSessionState, bool) {
 	c.keys = append(c.keys, key)
 	return c.ClientSessionCache.Get(key)
+}
+
+// A certificate with a common name alone matches no name (RFC 9110 §4.3.4).
+func TestProxyCertificateWithoutNames(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: numbers.NewInt(1), Subject: pkix.Name{CommonName: "proxy.corp"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	require.NoError(t, err)
+	defer l.Close()
+	go accept(l, func(c net.Conn) {
+		c.(*tls.Conn).Handshake()
+		c.Close()
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	tr := &proxyauth.Transport{
+		Base:                 &http.Transport{DialContext: dialOnly(l.Addr().String())},
+		Proxy:                http.ProxyURL(&url.URL{Scheme: "https", Host: "proxy.corp"}),
+		ProxyTLSClientConfig: &tls.Config{RootCAs: roots},
+	}
+	_, err = tr.DialContext(t.Context(), "tcp", "target:443")
+	require.ErrorContains(t, err, "subjectAltName")
 }

@@ -30,6 +30,9 @@ func Chain(proxies ...string) ([]*Transport, error) {
 		if u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("proxyauth: chain: proxy %d has URL scheme %q: use http or https", i+1, u.Scheme)
 		}
+		if err := checkProxy(proxy); err != nil {
+			return nil, fmt.Errorf("proxyauth: chain: proxy %d: %w", i+1, err)
+		}
 		base := &http.Transport{ForceAttemptHTTP2: true}
 		if startTransport != nil {
 			base = startTransport.Clone()

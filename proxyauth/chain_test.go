@@ -108,3 +108,14 @@ func TestChainErrors(t *testing.T) {
 		require.NotContains(t, err.Error(), "hush")
 	}
 }
+
+// What FromEnvironment refuses a chain does, too, and names the hop.
+func TestChainMistakes(t *testing.T) {
+	for _, proxy := range []string{
+		"http://alice:12/34@proxy:3128", "http://proxy:99999", "http://alice:p@ss@proxy:3128", "http://proxy:3128/proxy.pac", "http://a,b:3128", "http://$PROXY:3128",
+	} {
+		_, err := proxyauth.Chain("http://first:3128", proxy)
+		require.ErrorContains(t, err, "proxy 2", proxy)
+		require.NotContains(t, err.Error(), "alice")
+	}
+}

@@ -74,7 +74,7 @@ func (d *diagnosis) fail(name string, err error, cause, remedy string) bool {
 		cause = strings.TrimPrefix(err.Error(), "proxyauth: ")
 	}
 	switch {
-	case d.ctx.Err() == nil:
+	case !errors.Is(d.ctx.Err(), context.DeadlineExceeded): // nor where the user has ended it
 	case d.report.Proxy == "" && remedy != "":
 		remedy += "; else give it more time: something on the way seems to drop what is sent (a firewall)"
 	default:
@@ -138,7 +138,7 @@ func (d *diagnosis) route() bool {
 		d.report.Proxy = "a proxy" // what is taken for its name may be of the password
 	}
 	switch {
-	case (isIt || err == errProxyURL) && set.value != "" && !valid:
+	case (isIt || err != nil && err.Error() == errProxyURL.Error()) && set.value != "" && !valid:
 		return d.fail("proxy", errProxyURL, "the value of "+set.name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
 	case err != nil && refused != nil: // in a CGI program
 		return d.fail("proxy", err, "", "set Transport.Proxy in the program, since "+set.name+" does not count where a request may have set it")

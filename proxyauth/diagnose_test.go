@@ -360,8 +360,8 @@ func TestDiagnoseDropped(t *testing.T) {
 	setEnv(t, nil)
 	dropped := func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
 	tr := &proxyauth.Transport{Base: &http.Transport{DialContext: dropped, Proxy: http.ProxyFromEnvironment}}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
 	remedy := lastFailed(t, tr.Diagnose(ctx, "https://api.example.com/"), "TCP").Remedy
 	require.Contains(t, remedy, "set HTTPS_PROXY")
 	require.Contains(t, remedy, "give it more time")
@@ -533,4 +533,18 @@ func TestDiagnoseChain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever has ended it is not told to wait longer.
+func TestDiagnoseCanceled(t *testing.T) {
+	setEnv(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	tr := &proxyauth.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy:3128"}),
+		Base: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			cancel()
+			return nil, ctx.Err()
+		}},
+	}
+	require.NotContains(t, tr.Diagnose(ctx, "https://api.example.com/").String(), "give it more time")
 }

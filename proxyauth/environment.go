@@ -173,6 +173,8 @@ var (
 
 var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
 
+var errOneProxy = errors.New("its host has a character that no name has: write one proxy, http://host:port")
+
 // checkProxy says what is wrong with the value of HTTP_PROXY and the like; ""
 // is right. What url.Parse says would repeat the password.
 func checkProxy(value string) error {
@@ -218,6 +220,10 @@ func checkProxy(value string) error {
 		name, hasPort = host, false
 	}
 	switch n, err := strconv.ParseUint(port, 10, 16); {
+	case strings.ContainsAny(host, "$(){}"):
+		return errors.New("a variable in it was not expanded: write http://host:port")
+	case strings.ContainsAny(host, ",;"):
+		return errOneProxy
 	case strings.Contains(name, ":") && !strings.HasPrefix(name, "["):
 		return errors.New("its host has colons: write an IPv6 address in brackets, http://[::1]:3128")
 	case name == "":
@@ -228,8 +234,8 @@ func checkProxy(value string) error {
 	if u, err := url.Parse("http://" + host); err != nil || u.Hostname() == "" {
 		return errProxyForm
 	}
-	if strings.ContainsAny(name, ";,= <>|") {
-		return errors.New("its host has a character that no name has: write one proxy, http://host:port")
+	if strings.ContainsAny(name, ";,= <>|\"'") {
+		return errOneProxy
 	}
 	if _, err := asciiHost(name); err != nil {
 		return errors.New("its host is not a name")
@@ -296,6 +302,12 @@ func checkNoProxyEntry(entry string) error {
 	}
 	if strings.ContainsFunc(entry, unicode.IsSpace) || strings.ContainsAny(entry, ";|") {
 		return never("separate entries by commas")
+	}
+	if strings.ContainsAny(entry, "\"'") {
+		return never("remove the quotation marks")
+	}
+	if strings.ContainsAny(entry, "$(){}") {
+		return never("a variable in it was not expanded")
 	}
 	if strings.ContainsAny(entry, "<>") {
 		return never("it is a form of Windows; localhost is always excluded, other names without a dot one by one")

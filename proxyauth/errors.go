@@ -195,6 +195,8 @@ func (e *proxyDialError) remedy() string {
 	switch {
 	case errors.As(err, &unknown):
 		return ": trust its CA by Transport.ProxyTLSClientConfig.RootCAs, or on Linux by SSL_CERT_FILE"
+	case errors.As(err, &host) && len(host.Certificate.DNSNames)+len(host.Certificate.IPAddresses) == 0:
+		return ": no name can match, since its certificate has none beside the common name: ask its administrators for one with a subjectAltName"
 	case errors.As(err, &host):
 		return ": write the proxy URL with a name that its certificate has"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 )
@@ -53,11 +54,25 @@ func RedactAttr(_ []string, a slog.Attr) slog.Attr {
 		if v != nil {
 			a.Value = slog.AnyValue(RedactHeader(*v))
 		}
+	case textproto.MIMEHeader:
+		a.Value = slog.AnyValue(RedactHeader(http.Header(v)))
 	case map[string][]string:
 		a.Value = slog.AnyValue(RedactHeader(v))
 	case *url.URL:
 		if v != nil {
 			a.Value = slog.StringValue(v.Redacted())
+		}
+	case []*url.URL:
+		safe := make([]string, len(v))
+		for i, u := range v {
+			if u != nil {
+				safe[i] = u.Redacted()
+			}
+		}
+		a.Value = slog.AnyValue(safe)
+	case *url.Userinfo:
+		if v != nil {
+			a.Value = slog.StringValue(withheld)
 		}
 	case url.URL:
 		a.Value = slog.StringValue(v.Redacted())
@@ -75,6 +90,10 @@ func RedactAttr(_ []string, a slog.Attr) slog.Attr {
 			safe[i] = redactField(strings.ReplaceAll(a.Key, "_", "-"), v[i])
 		}
 		a.Value = slog.AnyValue(safe)
+	case []byte:
+		if safe := redactField(strings.ReplaceAll(a.Key, "_", "-"), string(v)); safe != string(v) {
+			a.Value = slog.StringValue(safe)
+		}
 	case string:
 		a.Value = slog.StringValue(redactField(strings.ReplaceAll(a.Key, "_", "-"), v))
 	}

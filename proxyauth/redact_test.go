@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"testing"
 
@@ -51,4 +52,16 @@ func TestRedact(t *testing.T) {
 		require.Contains(t, out.String(), "text/plain")
 		require.Contains(t, out.String(), "proxy:3128")
 	}
+}
+
+// What holds the same in another type.
+func TestRedactAttrTypes(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: proxyauth.RedactAttr}))
+	u, err := url.Parse("http://alice:secret@proxy:3128")
+	require.NoError(t, err)
+	log.Info("x", "u", u.User, "h", textproto.MIMEHeader{"Proxy-Authorization": {"Basic secret"}}, "urls", []*url.URL{u, nil},
+		"Proxy-Authorization", []byte("Basic secret"), "other", []byte("kept"))
+	require.NotContains(t, out.String(), "secret")
+	require.Contains(t, out.String(), "kept")
 }

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // CredentialFile returns a source of credentials in a file: one line
@@ -65,15 +67,12 @@ func passwordFile(path string) *secretFile[string] {
 
 // line returns a text of one line without the line's end.
 func line(text string) (string, error) {
-	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as editors of Windows write it
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	switch {
 	case text == "":
 		return "", errors.New("it is empty")
 	case strings.ContainsAny(text, "\r\n"):
 		return "", errors.New("it has more than one line")
-	case strings.Contains(text, "\x00"):
-		return "", errors.New("it is not a text in UTF-8")
 	case hasControl(text):
 		return "", errors.New("it has a control character")
 	}
@@ -148,10 +147,20 @@ func (f *secretFile[T]) refresh() error {
 	if time.Since(info.ModTime()) > fileTick {
 		f.read = info
 	}
-	if f.value, f.err = f.parse(string(text)); f.err != nil {
+	if f.value, f.err = f.decode(text); f.err != nil {
 		f.err = fmt.Errorf("%s: %w", f.path, f.err)
 	}
 	return nil
+}
+
+// decode parses the text, without the byte order mark that editors of Windows
+// write.
+func (f *secretFile[T]) decode(text []byte) (value T, err error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 { // as other encodings are, and binary files
+		return value, errors.New("it is not a text in UTF-8")
+	}
+	return f.parse(string(text))
 }
 
 // checkSecretFile refuses what cannot be read again, and secrets in the open.

@@ -346,3 +346,33 @@ func TestSourcesPrintNoSecrets(t *testing.T) {
 		})
 	}
 }
+
+// Files as editors of Windows write them, and what is no UTF-8.
+func TestFileEncodings(t *testing.T) {
+	request := proxyauth.CredentialRequest{Proxy: &url.URL{Scheme: "http", Host: "proxy.corp:3128"}}
+	machine := "machine proxy.corp\r\nlogin alice\r\npassword secret\r\n"
+	wide := "\xff\xfe"
+	for _, c := range machine {
+		wide += string(c) + "\x00"
+	}
+	for name, c := range map[string]struct {
+		source func(path string) proxyauth.CredentialSource
+		text   string
+		valid  bool
+	}{
+		"netrc, mark":   {proxyauth.Netrc, "\ufeff" + machine, true},
+		"netrc, UTF-16": {proxyauth.Netrc, wide, false},
+		"mark":          {proxyauth.CredentialFile, "\ufeffalice:secret\r\n", true},
+		"Latin-1":       {proxyauth.CredentialFile, "alice:secr\xe4t\r\n", false},
+	} {
+		path := filepath.Join(t.TempDir(), "file")
+		require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
+		got, err := c.source(path).ProxyCredentials(t.Context(), request)
+		if !c.valid {
+			require.ErrorContains(t, err, "it is not a text in UTF-8", name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, proxyauth.Credentials{Username: "alice", Password: "secret"}, got, name)
+	}
+}

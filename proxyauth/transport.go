@@ -264,8 +264,11 @@ var errProxyURL = errors.New("proxyauth: invalid proxy URL, not shown because it
 
 func withoutUserinfo(err error) error {
 	var parse *url.Error
-	if errors.As(err, &parse) && parse.Op == "parse" || strings.Contains(err.Error(), "@") {
+	if errors.As(err, &parse) && parse.Op == "parse" {
 		return errProxyURL
+	}
+	if strings.Contains(err.Error(), "@") {
+		return &struckError{errProxyURL.Error(), err}
 	}
 	return err
 }
