@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -266,7 +267,10 @@ func (c *Client) login(conf *config.Config) (*client.Client, error) {
 		if !ok {
 			return nil, errors.New("no Kerberos realm in the user name")
 		}
-		return client.NewWithPassword(name, strings.ToUpper(realm), o.Password, conf, client.DisablePAFXFAST(true)), nil
+		if !slices.ContainsFunc(conf.Realms, func(r config.Realm) bool { return r.Realm == realm }) {
+			realm = strings.ToUpper(realm)
+		}
+		return client.NewWithPassword(name, realm, o.Password, conf, client.DisablePAFXFAST(true)), nil
 	}
 	kt, name, realm, err := loadKeytab(o.KeytabPath, o.Principal)
 	if err != nil {

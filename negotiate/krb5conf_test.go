@@ -108,6 +108,15 @@ func TestConfigAsMITReadsIt(t *testing.T) {
 	}
 }
 
+// A realm in lower case is one, if krb5.conf has it so.
+func TestLowerCaseRealm(t *testing.T) {
+	nothingElse(t)
+	kdc := newDeafKDC(t)
+	conf := write(t, "[libdefaults]\n udp_preference_limit = 1\n[realms]\n corp.example = {\n  kdc = "+kdc.addr+"\n }\n")
+	require.Error(t, ask(t, negotiate.Options{ConfigPath: conf, Username: "alice@corp.example", Password: "x"}))
+	require.NotZero(t, kdc.asked.Load())
+}
+
 // The first file that exists counts, and those after it; a path may begin with the
 // letter of a drive.
 func TestConfigFiles(t *testing.T) {

@@ -17,6 +17,8 @@ type InterceptionError struct {
 	Target string // host:port
 	Issuer string // of the certificate, as it says itself
 	Err    error  // of crypto/tls: a *tls.CertificateVerificationError
+
+	noRoots bool // this machine trusts nobody
 }
 
 // Error names the issuer and the two ways to trust it.
@@ -26,6 +28,10 @@ func (e *InterceptionError) Error() string {
 }
 
 func (e *InterceptionError) meaning() (cause, remedy string) {
+	if e.noRoots {
+		return fmt.Sprintf("the certificate of %s through proxy %s cannot be verified: this machine has no CA certificates", e.Target, e.Proxy),
+			"Install the package ca-certificates, or copy /etc/ssl/certs/ca-certificates.crt into the image"
+	}
 	return fmt.Sprintf("the certificate of %s through proxy %s is issued by %q, which is not trusted: "+
 			"the proxy seems to intercept TLS, or the target has a CA of its own", e.Target, e.Proxy, e.Issuer),
 		"If that is right, get the CA's certificate from your administrators " +
@@ -48,7 +54,12 @@ func (r *route) intercepted(target string, err error) error {
 	}
 	chain := invalid.UnverifiedCertificates
 	issuer := chain[len(chain)-1].Issuer
-	return &InterceptionError{Proxy: r.name, Target: target, Issuer: commonName(issuer), Err: err}
+	e := &InterceptionError{Proxy: r.name, Target: target, Issuer: commonName(issuer), Err: err}
+	if conf := r.t.base.TLSClientConfig; conf == nil || conf.RootCAs == nil {
+		roots, err := x509.SystemCertPool()
+		e.noRoots = err == nil && roots.Equal(x509.NewCertPool()) // as in an image made from scratch
+	}
+	return e
 }
 
 func commonName(name pkix.Name) string {

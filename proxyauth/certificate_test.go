@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log"
 	numbers "math/big"
 	"net"
 	"net/http"
@@ -170,6 +171,35 @@ func TestSSLCertFile(t *testing.T) {
 	again := exec.Command(os.Args[0], "-test.run=^TestSSLCertFile$", "-test.v")
 	again.Env = append(os.Environ(), "SSL_CERT_FILE="+file,
 		"TEST_SSL_CERT_FILE_TARGET="+server.URL, "TEST_SSL_CERT_FILE_PROXY="+p.URLFor("alice", "open sesame").String())
+	out, err := again.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, 1, p.Counts().Tunnels)
+}
+
+// An image made from scratch has no roots, and no proxy to suspect.
+func TestNoRoots(t *testing.T) {
+	if target := os.Getenv("TEST_NO_ROOTS_TARGET"); target != "" {
+		hops, err := proxyauth.Chain(os.Getenv("TEST_NO_ROOTS_PROXY"))
+		require.NoError(t, err)
+		defer hops[0].CloseIdleConnections()
+		_, _, err = fetch(hops[0], target)
+		require.ErrorAs(t, err, new(*proxyauth.InterceptionError))
+		require.ErrorContains(t, err, "this machine has no CA certificates. Install the package ca-certificates")
+		require.NotContains(t, err.Error(), "intercept")
+		return
+	}
+	if runtime.GOOS != "linux" {
+		return // where the system verifies
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	p := newProxy(t, proxytest.Config{Users: alice})
+	none := filepath.Join(t.TempDir(), "none")
+	again := exec.Command(os.Args[0], "-test.run=^TestNoRoots$", "-test.v")
+	again.Env = append(os.Environ(), "SSL_CERT_FILE="+none, "SSL_CERT_DIR="+none,
+		"TEST_NO_ROOTS_TARGET="+server.URL, "TEST_NO_ROOTS_PROXY="+p.URL.String())
 	out, err := again.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Equal(t, 1, p.Counts().Tunnels)

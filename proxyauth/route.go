@@ -290,6 +290,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	default:
 		return nil, fmt.Errorf("proxyauth: network %q cannot go through an HTTP proxy: use tcp", network)
 	}
+	asked := addr
 	addr, err := asciiAddr(addr)
 	if err != nil {
 		return nil, err
@@ -306,6 +307,9 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 		return r.dialTunnel(ctx, addr, true)
 	case r.url != nil:
 		return c.dialSOCKS(ctx, r.url, addr)
+	}
+	if strings.Contains(asked, "%") { // an IPv6 zone, which a proxy would not know
+		addr = asked
 	}
 	return c.dial(ctx, network, addr)
 }
