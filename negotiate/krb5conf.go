@@ -77,8 +77,10 @@ func (c *krb5conf) read(path string, depth int) error {
 	section, nested := "", 0
 	for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) {
 		line = strings.TrimSpace(line)
-		directive, file, _ := strings.Cut(line, " ")
-		file = strings.TrimSpace(file)
+		directive, file := line, ""
+		if i := strings.IndexAny(line, " \t"); i > 0 {
+			directive, file = line[:i], strings.TrimSpace(line[i:])
+		}
 		switch {
 		case line == "", line[0] == '#', line[0] == ';':
 		case directive == "include":

@@ -94,7 +94,7 @@ func TestConfigAsMITReadsIt(t *testing.T) {
 		"include":           "include DIR/realms.conf\n[libdefaults]\n" + tcp,
 		"includedir":        "includedir DIR\n[libdefaults]\n" + tcp,
 		"in a section":      "[libdefaults]\n includedir DIR\n" + tcp,
-		"included directly": "include  DIR/realms.conf\ninclude DIR/missing\n[libdefaults]\n" + tcp,
+		"included directly": "include\t DIR/realms.conf\ninclude DIR/missing\n[libdefaults]\n" + tcp,
 	} {
 		t.Run(name, func(t *testing.T) {
 			nothingElse(t)

@@ -100,7 +100,7 @@ func TestRefusedAndHungUp(t *testing.T) {
 	}
 	t.Run("another request", func(t *testing.T) {
 		var attempts atomic.Int64
-		first, asked := make(chan struct{}), make(chan struct{})
+		first, asked, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		s := scriptedProxy(t, func(req *http.Request) string {
 			switch {
 			case req.Host == "hangs.example:443":
@@ -110,8 +110,7 @@ func TestRefusedAndHungUp(t *testing.T) {
 				attempts.Add(1)
 			default:
 				close(asked)
-				<-first
-				time.Sleep(50 * time.Millisecond) // for the other request to end
+				<-ended
 			}
 			return refused
 		})
@@ -121,6 +120,7 @@ func TestRefusedAndHungUp(t *testing.T) {
 		wg.Go(func() {
 			<-asked
 			tr.DialContext(ctx, "tcp", "hangs.example:443")
+			close(ended)
 		})
 		wg.Go(func() {
 			<-first

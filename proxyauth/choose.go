@@ -70,11 +70,11 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			continue
 		}
 		from = source
-		if this, schemes := r.rejected(name, cred); this {
+		if this, times := r.rejected(name, cred); this {
 			deny(ErrRejected, "")
 			continue
-		} else if schemes >= maxTrials {
-			deny(ErrRejected, "%s: not tried, since the same credentials were rejected %d times", name, schemes)
+		} else if times >= maxTrials {
+			deny(ErrRejected, "%s: not tried, since the same credentials were rejected %d times", name, times)
 			continue
 		}
 		r.noteOffers(d)

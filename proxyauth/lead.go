@@ -91,8 +91,8 @@ func (r *route) enter(req *http.Request, why purpose) (*standing, *lead, error) 
 			return nil, nil, err
 		case ended && other.err != nil:
 			return nil, nil, other.err.again(req)
-		case ended:
-		case st != nil && r.standing.Load() == st:
+		case ended, r.standing.Load() != st: // it is known now
+		case st != nil:
 			return st, nil, nil
 		case !shown && r.hasShown(other): // and is waited for anew
 		case !shown && why == toBegin:

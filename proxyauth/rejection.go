@@ -52,18 +52,18 @@ func (r *route) reject(st *standing, realm string) {
 // wrong credentials.
 const maxRejections = 64
 
-// rejected reports whether the proxy refused c for scheme not long ago, and for
-// how many schemes it did.
-func (r *route) rejected(scheme string, c Credentials) (this bool, schemes int) {
+// rejected reports whether the proxy refused c for scheme not long ago, and how
+// often it did for any.
+func (r *route) rejected(scheme string, c Credentials) (this bool, times int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, old := range r.rejections {
 		if old.cred == c && time.Since(old.at) < r.t.rejectedFor {
-			schemes++
+			times++
 			this = this || old.scheme.Name() == scheme
 		}
 	}
-	return this, schemes
+	return this, times
 }
 
 // allRejected returns the credentials that the proxy refused not long ago, each

@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -125,4 +126,11 @@ func TestProxyFunctionFails(t *testing.T) {
 	_, _, err := fetch(tr, "http://origin.example/")
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "wpad.example")
+
+	// An @ in its text may stand behind a password: what it is can be told only.
+	mine := errors.New("no proxy for alice:1234@proxy")
+	tr = &proxyauth.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, mine }}
+	_, _, err = fetch(tr, "http://origin.example/")
+	require.ErrorIs(t, err, mine)
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "1234")
 }
