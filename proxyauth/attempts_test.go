@@ -14,11 +14,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -136,99 +139,87 @@ func TestRefusedAndHungUp(t *testing.T) {
 // A password that has expired is tried once, by a proxy that takes its time to
 // refuse it, too.
 func TestSlowRefusalOfExpired(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t)
-	var attempts atomic.Int64
-	var expired atomic.Bool
-	s := scriptedProxy(t, func(req *http.Request) string {
-		switch {
-		case req.Header.Get("Proxy-Authorization") == "":
-			return refused
-		case expired.Load():
-			attempts.Add(1)
-			time.Sleep(2 * time.Second) // as PAM does
-			return refused
-		}
-		return passed
+	inBubble(t, func(t *testing.T, w *world) {
+		refused := scripted.Challenge("Basic", "realm", "r")
+		attempts, expired := 0, false
+		s := w.scripted(func(req *http.Request) scripted.Answer {
+			switch {
+			case req.Header.Get("Proxy-Authorization") == "":
+				return refused
+			case expired:
+				attempts++
+				return scripted.After(2*time.Second, refused) // as PAM does
+			}
+			return scripted.Pass()
+		})
+		tr := w.through(s)
+		requireOK(t, tr, w.HTTP.URL)
+		time.Sleep(10 * time.Second)
+		expired = true
+		allRejected(t, 20, tr, w.HTTP.URL)
+		require.Equal(t, 1, attempts)
 	})
-	tr := s.transport(t, o)
-	requireOK(t, tr, o.HTTP.URL)
-	tr.AgeProofs()
-	expired.Store(true)
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() { fetch(tr, o.HTTP.URL) })
-	}
-	wg.Wait()
-	require.EqualValues(t, 1, attempts.Load())
 }
 
 // An answer that comes late does not make credentials good that were refused
 // meanwhile.
 func TestLateSuccess(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t)
-	var rotated atomic.Bool
-	var old atomic.Int64
-	slow, leave := make(chan struct{}), make(chan struct{})
-	s := scriptedProxy(t, func(req *http.Request) string {
-		_, token, _ := strings.Cut(req.Header.Get("Proxy-Authorization"), " ")
-		switch {
-		case token == basicToken("alice", "one") && !rotated.Load():
-			if strings.HasSuffix(req.URL.Path, "/slow") {
-				close(slow)
-				<-leave
+	inBubble(t, func(t *testing.T, w *world) {
+		refused, passed := scripted.Challenge("Basic", "realm", "r"), scripted.Pass()
+		rotated, old := false, 0
+		s := w.scripted(func(req *http.Request) scripted.Answer {
+			_, token, _ := strings.Cut(req.Header.Get("Proxy-Authorization"), " ")
+			switch {
+			case token == basicToken("alice", "one") && !rotated && strings.HasSuffix(req.URL.Path, "/slow"):
+				return scripted.After(time.Minute, passed)
+			case token == basicToken("alice", "one") && !rotated, token == basicToken("alice", "two") && rotated:
+				return passed
+			case token == basicToken("alice", "one"):
+				old++
 			}
-			return passed
-		case token == basicToken("alice", "two") && rotated.Load():
-			return passed
-		case token == basicToken("alice", "one"):
-			old.Add(1)
+			return refused
+		})
+		tr := w.through(s)
+		source := &rotating{}
+		source.password.Store("one")
+		tr.Credentials = source
+		requireOK(t, tr, w.HTTP.URL)
+		time.Sleep(10 * time.Second) // so that the slow request leads, and the next one waits for it
+		begin := time.Now()
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := fetch(tr, w.HTTP.URL+"/slow")
+			done <- err
+		}()
+		synctest.Wait()
+		rotated = true
+		source.password.Store("two")
+		requireOK(t, tr, w.HTTP.URL) // one attempt with the old one
+		require.Less(t, time.Since(begin), time.Minute)
+		require.NoError(t, <-done)
+		require.Equal(t, time.Minute, time.Since(begin))
+		for range 3 {
+			requireOK(t, tr, w.HTTP.URL)
 		}
-		return refused
+		require.Equal(t, 1, old)
 	})
-	tr := s.transport(t, o)
-	source := &rotating{}
-	source.password.Store("one")
-	tr.Credentials = source
-	requireOK(t, tr, o.HTTP.URL)
-	tr.AgeProofs() // so that the slow request leads, and the next one waits for it
-	done := make(chan error, 1)
-	go func() {
-		_, _, err := fetch(tr, o.HTTP.URL+"/slow")
-		done <- err
-	}()
-	<-slow
-	rotated.Store(true)
-	source.password.Store("two")
-	requireOK(t, tr, o.HTTP.URL) // one attempt with the old one
-	close(leave)
-	require.NoError(t, <-done)
-	for range 3 {
-		requireOK(t, tr, o.HTTP.URL)
-	}
-	require.EqualValues(t, 1, old.Load())
 }
 
 // A 403 that may mean the password is remembered for those, too, who have waited
 // for the first challenge.
 func TestForbiddenAfterSlowChallenge(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t)
-	var attempts atomic.Int64
-	s := scriptedProxy(t, func(req *http.Request) string {
-		if req.Header.Get("Proxy-Authorization") == "" {
-			time.Sleep(2500 * time.Millisecond) // longer than they wait
-			return refused
+	inBubble(t, func(t *testing.T, w *world) {
+		challenge := scripted.After(2500*time.Millisecond, scripted.Challenge("Basic", "realm", "r")) // longer than they wait
+		s := w.scripted(scripted.Demand(challenge, scripted.Status(403)))
+		tr := w.through(s)
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := tr.DialContext(t.Context(), "tcp", "one.example:443")
+				assert.ErrorContains(t, err, "403")
+			})
 		}
-		attempts.Add(1)
-		return "HTTP/1.1 403 Forbidden\r\n" + noBody + "\r\n"
+		wg.Wait()
+		require.Len(t, s.Authorizations(), 1)
 	})
-	tr := s.transport(t, o)
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() { tr.DialContext(t.Context(), "tcp", "one.example:443") })
-	}
-	wg.Wait()
-	require.EqualValues(t, 1, attempts.Load())
 }

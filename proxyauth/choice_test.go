@@ -11,12 +11,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -221,16 +223,44 @@ func TestRotatedPassword(t *testing.T) {
 	}
 }
 
+// Rejected credentials are not sent again for 15 minutes, or as long as RejectedFor
+// says, and then once.
 func TestRejectedFor(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
-	tr := newTransport(t, p, o)
-	tr.RejectedFor = time.Nanosecond
-	p.SetUser("alice", "other")
-	_, _, err := fetch(tr, o.HTTP.URL)
-	require.ErrorIs(t, err, proxyauth.ErrRejected)
-	p.SetUser("alice", "open sesame")
-	requireOK(t, tr, o.HTTP.URL)
+	for rejectedFor, lasts := range map[time.Duration]time.Duration{
+		0: 15 * time.Minute, time.Hour: time.Hour, time.Nanosecond: time.Nanosecond, -1: 40 * 365 * 24 * time.Hour,
+	} {
+		inBubble(t, func(t *testing.T, w *world) {
+			p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: map[string]string{"alice": "other"}})
+			tr := w.newTransport(p)
+			tr.RejectedFor = rejectedFor
+			_, _, err := fetch(tr, w.HTTP.URL)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+			for range 2 {
+				p.Reset()
+				time.Sleep(lasts - time.Nanosecond)
+				if lasts > time.Nanosecond {
+					allRejected(t, 20, tr, w.HTTP.URL)
+					require.Zero(t, p.Counts().Requests)
+				}
+				time.Sleep(2 * time.Nanosecond)
+				if rejectedFor < 0 {
+					continue
+				}
+				allRejected(t, 20, tr, w.HTTP.URL)
+				if lasts > time.Nanosecond {
+					require.Equal(t, 1, p.Attempts("alice"))
+				}
+			}
+			if rejectedFor < 0 {
+				allRejected(t, 20, tr, w.HTTP.URL)
+				require.Zero(t, p.Counts().Requests)
+				return
+			}
+			time.Sleep(lasts + time.Nanosecond)
+			p.SetUser("alice", "open sesame")
+			requireOK(t, tr, w.HTTP.URL)
+		})
+	}
 }
 
 // A proxy that has authenticated by Digest does not get Basic later.
@@ -463,31 +493,49 @@ func TestLeadersTroubleIsItsOwn(t *testing.T) {
 // Origins that are slow hold up nobody for long, even if all that was asked for
 // first is slow, be it through a proxy that asks for nothing.
 func TestSlowLeads(t *testing.T) {
-	for name, auth := range map[string][]proxytest.Auth{"open": nil, "Basic": {proxytest.Basic{Realm: "r"}}, "NTLM": {proxytest.NTLM{}}} {
+	for name, test := range map[string]struct {
+		auth  []proxytest.Auth
+		waits time.Duration // for the first one that is slow, and the second
+	}{
+		"open":  {nil, 2 * time.Second},
+		"Basic": {[]proxytest.Auth{proxytest.Basic{Realm: "r"}}, 4 * time.Second},
+		"NTLM":  {[]proxytest.Auth{proxytest.NTLM{}}, 4 * time.Second},
+	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := newOrigin(t)
-			slow, ended := make(chan struct{}), make(chan error)
-			arrived := make(chan struct{}, 2)
-			o.handler = func(w http.ResponseWriter, req *http.Request) {
-				if req.URL.Path == "/slow" {
-					arrived <- struct{}{}
-					<-slow
+			inBubble(t, func(t *testing.T, w *world) {
+				slow, ended := make(chan struct{}), make(chan error)
+				w.handler = func(rw http.ResponseWriter, req *http.Request) {
+					if req.URL.Path == "/slow" {
+						<-slow
+					}
+					io.WriteString(rw, "origin")
 				}
-				io.WriteString(w, "origin")
-			}
-			p := newProxy(t, proxytest.Config{Auth: auth, Users: alice})
-			tr := newTransport(t, p, o)
-			for range 2 {
-				go func() { _, _, err := fetch(tr, o.HTTP.URL+"/slow"); ended <- err }()
-				<-arrived
-			}
-			requireOK(t, tr, o.HTTP.URL+"/quick")
-			require.LessOrEqual(t, p.Attempts("alice"), 3)
-			close(slow)
-			for range 2 {
-				require.NoError(t, <-ended)
-			}
+				p := w.newProxy(proxytest.Config{Auth: test.auth, Users: alice})
+				tr := w.newTransport(p)
+				begin := time.Now()
+				for range 2 {
+					go func() { _, _, err := fetch(tr, w.HTTP.URL+"/slow"); ended <- err }()
+					synctest.Wait()
+				}
+				time.Sleep(test.waits) // until the second is on its way
+				synctest.Wait()
+				arrived := func() int {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					return len(w.requests)
+				}
+				require.Equal(t, 2, arrived())
+				requireOK(t, tr, w.HTTP.URL+"/quick")
+				require.LessOrEqual(t, time.Since(begin), 3*test.waits)
+				require.LessOrEqual(t, p.Attempts("alice"), 3)
+				begin = time.Now()
+				requireOK(t, tr, w.HTTP.URL+"/quick")
+				require.Zero(t, time.Since(begin))
+				close(slow)
+				for range 2 {
+					require.NoError(t, <-ended)
+				}
+			})
 		})
 	}
 }
@@ -495,41 +543,46 @@ func TestSlowLeads(t *testing.T) {
 // A proxy that takes its time to refuse a wrong password, to hold up who guesses,
 // gets it once.
 func TestSlowRefusal(t *testing.T) {
-	t.Parallel()
-	s := scriptedProxy(t, func(req *http.Request) string {
-		if req.Header.Get("Proxy-Authorization") != "" {
-			time.Sleep(3 * time.Second) // as long as PAM's
-		}
-		return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n"
+	inBubble(t, func(t *testing.T, w *world) {
+		refused := scripted.Challenge("Basic", "realm", "r")
+		s := w.scripted(scripted.Demand(refused, scripted.After(3*time.Second, refused))) // as long as PAM's
+		tr := w.through(s)
+		begin := time.Now()
+		allRejected(t, 100, tr, "http://origin.example/")
+		require.Len(t, s.Authorizations(), 1)
+		require.Equal(t, 3*time.Second, time.Since(begin))
 	})
-	tr := s.transport(t, nil)
-	allRejected(t, 100, tr, "http://origin.example/")
-	require.Len(t, s.authorizations(), 1)
 }
 
 // A lead that waits for a slow origin is taken over by one other request.
 func TestSlowLead(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t)
-	slow := make(chan struct{})
-	o.handler = func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == "/slow" {
-			<-slow
+	inBubble(t, func(t *testing.T, w *world) {
+		slow := make(chan struct{})
+		w.handler = func(rw http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/slow" {
+				<-slow
+			}
+			io.WriteString(rw, "origin")
 		}
-		io.WriteString(w, "origin")
-	}
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
-	tr := newTransport(t, p, o)
-	ended := make(chan error, 19)
-	go func() { _, _, err := fetch(tr, o.HTTP.URL+"/slow"); ended <- err }()
-	require.Eventually(t, func() bool { return p.Attempts("alice") == 1 }, 5*time.Second, time.Millisecond)
-	for range 18 {
-		go func() { _, _, err := fetch(tr, o.HTTP.URL+"/quick"); ended <- err }()
-	}
-	for range 18 {
+		p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+		tr := w.newTransport(p)
+		ended := make(chan error, 19)
+		begin := time.Now()
+		go func() { _, _, err := fetch(tr, w.HTTP.URL+"/slow"); ended <- err }()
+		synctest.Wait()
+		require.Equal(t, 1, p.Attempts("alice"))
+		for range 18 {
+			go func() { _, _, err := fetch(tr, w.HTTP.URL+"/quick"); ended <- err }()
+		}
+		time.Sleep(4*time.Second - time.Nanosecond)
+		synctest.Wait()
+		require.Equal(t, 1, p.Attempts("alice"))
+		for range 18 {
+			require.NoError(t, <-ended)
+		}
+		require.Equal(t, 4*time.Second, time.Since(begin))
+		require.Equal(t, 19, p.Attempts("alice"))
+		close(slow)
 		require.NoError(t, <-ended)
-	}
-	require.Equal(t, 19, p.Attempts("alice"))
-	close(slow)
-	require.NoError(t, <-ended)
+	})
 }

@@ -25,7 +25,7 @@ func ntlmStep(req *http.Request) int {
 }
 
 // ntlmProxy asks for NTLM, each leg with these lines, and then gives the answer.
-func ntlmProxy(t *testing.T, status, fields, answer string) *scripted {
+func ntlmProxy(t *testing.T, status, fields, answer string) *scriptedServer {
 	return scriptedProxy(t, func(req *http.Request) string {
 		end := ""
 		if req.Close {

@@ -2,9 +2,12 @@ package proxyauth_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,71 +17,86 @@ import (
 )
 
 // A password that expires at night is tried once in the morning, by whatever
-// number of goroutines; one that has not costs no request its answer.
+// number of goroutines; one that has not costs no request its answer. That they
+// have passed counts for 10 seconds.
 func TestPasswordExpiresAtNight(t *testing.T) {
-	o := newOrigin(t)
 	for name, auth := range map[string]proxytest.Auth{
 		"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{},
 	} {
-		for way, url := range o.ways() {
-			t.Run(name+"/"+way, func(t *testing.T) {
+		for _, way := range []string{"forward", "tunnel"} {
+			for _, night := range []time.Duration{10 * time.Second, 8 * time.Hour} {
 				for _, tomorrow := range []string{alice["alice"], "new"} {
-					p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
-					tr := newTransport(t, p, o)
-					requireOK(t, tr, url)
-					tr.CloseIdleConnections()
-					tr.AgeProofs()
-					p.SetUser("alice", tomorrow)
-					p.Reset()
-					var wg sync.WaitGroup
-					for range 200 {
-						wg.Go(func() {
-							_, _, err := fetch(tr, url)
+					t.Run(fmt.Sprint(name, "/", way, "/", night, "/", tomorrow), func(t *testing.T) {
+						inBubble(t, func(t *testing.T, w *world) {
+							p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+							tr := w.newTransport(p)
+							pass := map[string]func() error{
+								"forward": func() error { _, _, err := fetch(tr, w.HTTP.URL); return err },
+								"tunnel": func() error {
+									c, err := tr.DialContext(t.Context(), "tcp", w.HTTP.Listener.Addr().String())
+									if err == nil {
+										c.Close()
+									}
+									return err
+								},
+							}[way]
+							require.NoError(t, pass())
+							tr.CloseIdleConnections()
+							time.Sleep(night)
+							p.SetUser("alice", tomorrow)
+							p.Reset()
+							var wg sync.WaitGroup
+							for range 200 {
+								wg.Go(func() {
+									if err := pass(); tomorrow == "new" {
+										assert.ErrorIs(t, err, proxyauth.ErrRejected)
+									} else {
+										assert.NoError(t, err)
+									}
+								})
+							}
+							wg.Wait()
 							if tomorrow == "new" {
-								assert.ErrorIs(t, err, proxyauth.ErrRejected)
+								require.Equal(t, 1, p.Attempts("alice"))
 							} else {
-								assert.NoError(t, err)
+								require.Zero(t, p.Refused("alice"))
 							}
 						})
-					}
-					wg.Wait()
-					if tomorrow == "new" {
-						require.Equal(t, 1, p.Attempts("alice"))
-					} else {
-						require.Zero(t, p.Refused("alice"))
-					}
+					})
 				}
-			})
+			}
 		}
 	}
 }
 
-// While the one that goes first waits for its origin, the others do not wait
+// While the one that goes first waits for its origin, the others do not wait long
 // for it: the proxy has let it pass.
 func TestProofOfSlowOrigin(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
-	tr := newTransport(t, p, o)
-	requireOK(t, tr, o.HTTP.URL)
-	tr.AgeProofs()
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+		tr := w.newTransport(p)
+		requireOK(t, tr, w.HTTP.URL)
+		time.Sleep(10 * time.Second)
 
-	arrived, leave := make(chan struct{}), make(chan struct{})
-	o.handler = func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == "/slow" {
-			close(arrived)
-			<-leave
+		leave := make(chan struct{})
+		w.handler = func(rw http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/slow" {
+				<-leave
+			}
+			rw.Write([]byte("origin"))
 		}
-		w.Write([]byte("origin"))
-	}
-	slow := make(chan error, 1)
-	go func() {
-		_, _, err := fetch(tr, o.HTTP.URL+"/slow")
-		slow <- err
-	}()
-	<-arrived
-	requireOK(t, tr, o.HTTP.URL)
-	close(leave)
-	require.NoError(t, <-slow)
+		slow := make(chan error, 1)
+		go func() {
+			_, _, err := fetch(tr, w.HTTP.URL+"/slow")
+			slow <- err
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		requireOK(t, tr, w.HTTP.URL)
+		require.Equal(t, 4*time.Second, time.Since(begin))
+		close(leave)
+		require.NoError(t, <-slow)
+	})
 }
 
 // A proxy that answers wrong credentials with 403, which may as well be its

@@ -19,7 +19,7 @@ import (
 
 // A scripted proxy answers each request with exactly the bytes it is told, for
 // what no well-behaved proxy does.
-type scripted struct {
+type scriptedServer struct {
 	l  net.Listener
 	mu sync.Mutex
 
@@ -45,10 +45,10 @@ const (
 )
 
 // scriptedProxy starts one. It answers until the connection ends.
-func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
+func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scriptedServer {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &scripted{l: l}
+	s := &scriptedServer{l: l}
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
 	wg.Go(func() {
@@ -123,15 +123,15 @@ func scriptedProxy(t testing.TB, answer func(*http.Request) string) *scripted {
 	return s
 }
 
-func (s *scripted) requests() []*http.Request {
+func (s *scriptedServer) requests() []*http.Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]*http.Request(nil), s.got...)
 }
 
-func (s *scripted) url() *url.URL { return &url.URL{Scheme: "http", Host: s.l.Addr().String()} }
+func (s *scriptedServer) url() *url.URL { return &url.URL{Scheme: "http", Host: s.l.Addr().String()} }
 
-func (s *scripted) transport(t testing.TB, o *origin) *watchedTransport {
+func (s *scriptedServer) transport(t testing.TB, o *origin) *watchedTransport {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	base.Proxy = http.ProxyURL(s.url())
 	tr := &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}

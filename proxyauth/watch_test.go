@@ -242,7 +242,7 @@ func authorizations(p *proxytest.Proxy) (values []string) {
 	return values
 }
 
-func (s *scripted) authorizations() (values []string) {
+func (s *scriptedServer) authorizations() (values []string) {
 	for _, req := range s.requests() {
 		values = append(values, req.Header["Proxy-Authorization"]...)
 	}

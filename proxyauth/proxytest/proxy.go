@@ -53,13 +53,21 @@ type Config struct {
 	// a local server. The network is always "tcp". It must return when the
 	// context ends, or Close waits for it. If it is nil a net.Dialer is used.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Listener is where the proxy accepts connections, which need not be
+	// sockets: with a listener in memory, and a Dial to match, a proxy can be
+	// used in a bubble of testing/synctest. The proxy closes it. If it is nil
+	// the proxy listens on a port of the system's choice on 127.0.0.1.
+	Listener net.Listener
 }
 
-// A Proxy is a forward proxy listening on a port of the system's choice on
-// 127.0.0.1. Its methods may be called by several goroutines at once.
+// A Proxy is a forward proxy listening on Config.Listener or on a port of the
+// system's choice on 127.0.0.1. Its methods may be called by several goroutines
+// at once.
 type Proxy struct {
 	// URL is the address of the proxy, "http://127.0.0.1:port" or, if it is
-	// reached by TLS, "https://127.0.0.1:port"; it holds no credentials.
+	// reached by TLS, "https://127.0.0.1:port", or that of Config.Listener; it
+	// holds no credentials.
 	URL *url.URL
 
 	listener    net.Listener
@@ -93,9 +101,12 @@ func New(c Config) *Proxy { return start(c, nil) }
 func NewTLS(c Config) *Proxy { return start(c, newCertificate()) }
 
 func start(c Config, certificate *tls.Certificate) *Proxy {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic("proxytest: " + err.Error())
+	listener := c.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			panic("proxytest: " + err.Error())
+		}
 	}
 	p := &Proxy{
 		URL:         &url.URL{Scheme: "http", Host: listener.Addr().String()},

@@ -48,6 +48,9 @@ func (c *Conn) error(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
+	if code, ok := err.(syscall.Errno); ok {
+		err = os.NewSyscallError(op, code)
+	}
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 

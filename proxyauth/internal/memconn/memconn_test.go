@@ -94,7 +94,7 @@ func TestBreak(t *testing.T) {
 		require.Equal(t, 64<<10, n)
 		_, err = b.Read(make([]byte, 10))
 		require.ErrorIs(t, err, syscall.ECONNRESET)
-		require.EqualError(t, err, "read tcp b:2->a:1: connection reset by peer")
+		require.EqualError(t, err, "read tcp b:2->a:1: read: connection reset by peer")
 		_, err = a.Read(make([]byte, 10))
 		require.ErrorIs(t, err, net.ErrClosed)
 	})

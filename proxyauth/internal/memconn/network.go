@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 )
@@ -51,10 +52,12 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 	l := n.listeners[addr]
 	n.mu.Unlock()
 	if l == nil {
-		return nil, dialError(Addr(addr), syscall.ECONNREFUSED)
+		return nil, dialError(Addr(addr), refused)
 	}
 	return l.DialContext(ctx, network, addr)
 }
+
+var refused = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 
 func dialError(to Addr, err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: err}
@@ -104,7 +107,7 @@ func (l *Listener) DialContext(ctx context.Context, _, _ string) (net.Conn, erro
 	case l.queue <- server:
 		return client, nil
 	case <-l.closed:
-		return nil, dialError(l.addr, syscall.ECONNREFUSED)
+		return nil, dialError(l.addr, refused)
 	case <-ctx.Done():
 		return nil, dialError(l.addr, ctx.Err())
 	}
