@@ -3,10 +3,10 @@ package proxytest
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -143,43 +143,37 @@ func TestSecond400(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	const delay = 50 * time.Millisecond
-	p := newAwkward(t, Behaviour{Delay: delay})
-	start := time.Now()
-	dialRaw(t, p).do(anywhere)
-	if took := time.Since(start); took < delay {
-		t.Errorf("the answer came after %v", took)
-	}
-	p = newAwkward(t, Behaviour{Delay: time.Hour})
-	dialRaw(t, p).send(anywhere)
-	for p.Counts().Requests == 0 {
-		time.Sleep(time.Millisecond) // until the request is there
-	}
-	p.Close() // does not wait an hour
+	inMemory(t, Config{Auth: []Auth{Basic{Realm: "r"}}, Behaviour: Behaviour{Delay: time.Hour}}, func(t *testing.T, p *Proxy, c *raw) {
+		start := time.Now()
+		c.do(anywhere)
+		want(t, "delay", time.Since(start), time.Hour)
+		c.send(anywhere)
+		synctest.Wait()
+		want(t, "requests", p.Counts().Requests, 2)
+		p.Close() // does not wait an hour
+		want(t, "delay", time.Since(start), time.Hour)
+	})
 }
 
 func TestIgnoreExpect(t *testing.T) {
-	origin := serveOrigin(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprint(w, r.Header["Expect"], string(body))
-	})
-	p := newAwkward(t, Behaviour{IgnoreExpect: true})
-	c := dialRaw(t, p)
-	send := func(fields ...string) (*http.Response, string) {
-		c.send("PUT "+origin.URL+"/ HTTP/1.1", append(fields, "Expect: 100-continue", "Content-Length: 4")...)
-		c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if _, err := c.br.Peek(1); !isTimeout(err) {
-			t.Errorf("the proxy does not wait for the body: %v", err)
+	config := Config{Auth: []Auth{Basic{Realm: "r"}}, Users: users, Behaviour: Behaviour{IgnoreExpect: true}}
+	inMemory(t, config, func(t *testing.T, p *Proxy, c *raw) {
+		send := func(fields ...string) (*http.Response, string) {
+			c.send("PUT http://origin.example/ HTTP/1.1", append(fields, "Expect: 100-continue", "Content-Length: 4")...)
+			c.SetReadDeadline(time.Now().Add(time.Hour))
+			if _, err := c.br.Peek(1); !isTimeout(err) {
+				t.Errorf("the proxy does not wait for the body: %v", err)
+			}
+			c.SetReadDeadline(time.Time{})
+			c.write("body")
+			return c.receive("PUT")
 		}
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
-		c.write("body")
-		return c.receive("PUT")
-	}
-	resp, _ := send()
-	want(t, "status", resp.StatusCode, 407)
-	_, body := send("Proxy-Authorization: " + basicCredentials("bob", "sesame"))
-	want(t, "body", body, "[]body")
-	want(t, "connections", p.Counts().Connections, 1)
+		resp, _ := send()
+		want(t, "status", resp.StatusCode, 407)
+		_, body := send("Proxy-Authorization: " + basicCredentials("bob", "sesame"))
+		want(t, "body", body, "[]body")
+		want(t, "connections", p.Counts().Connections, 1)
+	})
 }
 
 func TestExpect417(t *testing.T) {

@@ -69,7 +69,13 @@ type digestClient struct {
 // newDigestClient asks for a challenge; the proxy has one scheme.
 func newDigestClient(t *testing.T, p *Proxy, line string) *digestClient {
 	t.Helper()
-	c := &digestClient{raw: dialRaw(t, p), line: line, user: "alice", pass: "secret", cnonce: "c1", firstC: "c1"}
+	return newDigestClientOn(dialRaw(t, p), line)
+}
+
+func newDigestClientOn(raw *raw, line string) *digestClient {
+	t := raw.t
+	t.Helper()
+	c := &digestClient{raw: raw, line: line, user: "alice", pass: "secret", cnonce: "c1", firstC: "c1"}
 	resp, _ := c.do(line)
 	want(t, "status", resp.StatusCode, 407)
 	c.take(resp)
@@ -340,11 +346,15 @@ func TestDigestNonceUses(t *testing.T) {
 }
 
 func TestDigestOldNonces(t *testing.T) {
-	_, c := newDigest(t, Digest{NonceLifetime: 10 * time.Millisecond})
-	time.Sleep(20 * time.Millisecond) // longer than the nonce lasts
-	want(t, "too old", isStale(c.ask()), true)
+	inMemory(t, Config{Auth: []Auth{Digest{NonceLifetime: time.Hour}}, Users: users}, func(t *testing.T, p *Proxy, c *raw) {
+		client := newDigestClientOn(c, "GET http://origin.example/ HTTP/1.1")
+		time.Sleep(time.Hour)
+		client.status(200)
+		time.Sleep(time.Nanosecond) // longer than the nonce lasts
+		want(t, "too old", isStale(client.ask()), true)
+	})
 
-	_, c = newDigest(t, Digest{})
+	_, c := newDigest(t, Digest{})
 	c.nonce = "invented"
 	want(t, "unknown", isStale(c.ask()), true)
 

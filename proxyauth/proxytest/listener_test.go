@@ -1,49 +1,51 @@
-package proxytest_test
+package proxytest
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/memconn"
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// With a listener in memory a proxy can be tried with virtual time.
-func TestListener(t *testing.T) {
+// inMemory runs f in a bubble of testing/synctest, with a proxy that is reached
+// through memory and a connection to it. http://origin.example answers with the
+// values of Expect and the body that it got.
+func inMemory(t *testing.T, config Config, f func(t *testing.T, p *Proxy, c *raw)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var n memconn.Network
-		origin := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "origin") })}
+		origin := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			fmt.Fprint(w, r.Header["Expect"], string(body))
+		})}
 		go origin.Serve(n.Listen("origin.example:80"))
 		defer origin.Close()
-		p := proxytest.New(proxytest.Config{
-			Listener: n.Listen("proxy.example:3128"), Dial: n.DialContext,
-			Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: map[string]string{"alice": "secret"},
-			Behaviour: proxytest.Behaviour{Delay: time.Hour},
-		})
-		defer p.Close()
-		require.Equal(t, "http://proxy.example:3128", p.URL.String())
+		config.Listener, config.Dial = n.Listen("proxy.example:3128"), n.DialContext
+		p := newProxy(t, config)
+		c := dialRawBy(t, p, n.DialContext)
+		c.SetDeadline(time.Time{}) // who waits here for ever fails the test
+		f(t, p, c)
+	})
+}
 
-		rt := &http.Transport{Proxy: http.ProxyURL(p.URL), DialContext: n.DialContext}
-		defer rt.CloseIdleConnections()
-		client := &http.Client{Transport: rt}
-		begin := time.Now()
-		resp, err := client.Get("http://origin.example:80/")
-		require.NoError(t, err)
-		resp.Body.Close()
-		require.Equal(t, 407, resp.StatusCode)
-		require.Equal(t, time.Hour, time.Since(begin))
-
-		rt.Proxy = http.ProxyURL(p.URLFor("alice", "secret"))
-		resp, err = client.Get("http://origin.example:80/")
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		content, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.Equal(t, "origin", string(content))
+// A proxy serves whatever listener it is given, and closes it.
+func TestListener(t *testing.T) {
+	inMemory(t, Config{Auth: []Auth{Basic{Realm: "r"}}, Users: users}, func(t *testing.T, p *Proxy, c *raw) {
+		want(t, "URL", p.URL.String(), "http://proxy.example:3128")
+		const line = "GET http://origin.example/ HTTP/1.1"
+		resp, _ := c.do(line)
+		want(t, "status", resp.StatusCode, 407)
+		time.Sleep(5 * time.Second)
+		_, body := c.do(line, "Proxy-Authorization: "+basicCredentials("alice", "secret"))
+		want(t, "body", body, "[]")
+		p.Close()
+		c.ended()
+		if _, err := p.listener.Accept(); err == nil {
+			t.Error("the listener is open")
+		}
 	})
 }

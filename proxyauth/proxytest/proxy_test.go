@@ -77,7 +77,12 @@ type raw struct {
 
 func dialRaw(t *testing.T, p *Proxy) *raw {
 	t.Helper()
-	nc, err := net.Dial("tcp", p.URL.Host)
+	return dialRawBy(t, p, new(net.Dialer).DialContext)
+}
+
+func dialRawBy(t *testing.T, p *Proxy, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *raw {
+	t.Helper()
+	nc, err := dial(t.Context(), "tcp", p.URL.Host)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*Listener
-	last      int // port
+	ports     int // how many were given
 }
 
 // Listen returns a listener at host:port, or at a port that is free where that is
@@ -31,8 +31,7 @@ func (n *Network) Listen(addr string) *Listener {
 		panic("memconn: " + err.Error())
 	}
 	if port == "0" {
-		n.last++
-		addr = net.JoinHostPort(host, fmt.Sprint(n.last))
+		addr = net.JoinHostPort(host, n.port())
 	}
 	if n.listeners[addr] != nil {
 		panic("memconn: address in use: " + addr)
@@ -58,6 +57,12 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 }
 
 var refused = os.NewSyscallError("connect", syscall.ECONNREFUSED)
+
+// port returns one that is free, always of five digits. n.mu is held.
+func (n *Network) port() string {
+	n.ports++
+	return fmt.Sprint(9999 + n.ports)
+}
 
 func dialError(to Addr, err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: err}
@@ -99,8 +104,7 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 // once that is accepted.
 func (l *Listener) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	l.n.mu.Lock()
-	l.n.last++
-	local := Addr(fmt.Sprintf("127.0.0.1:%d", l.n.last))
+	local := Addr("127.0.0.1:" + l.n.port())
 	l.n.mu.Unlock()
 	client, server := Pipe(local, l.addr)
 	select {

@@ -94,11 +94,23 @@ func PassWith(content string) Answer {
 		if x.req.Method != http.MethodConnect {
 			return Page(200, content)(x)
 		}
-		if !Raw(head(200, nil) + content)(x) {
-			return false
-		}
-		io.Copy(io.Discard, x.in)
+		return Raw(head(200, nil) + content).Then(Receive(io.Discard))(x)
+	}
+}
+
+// Receive copies what comes to w, until it ends.
+func Receive(w io.Writer) Answer {
+	return func(x *exchange) bool {
+		x.limit()
+		io.Copy(w, x.in)
 		return false
+	}
+}
+
+// limit begins to wait for Config.IdleTimeout.
+func (x *exchange) limit() {
+	if d := x.p.config.IdleTimeout; d > 0 {
+		x.raw.SetReadDeadline(time.Now().Add(d))
 	}
 }
 

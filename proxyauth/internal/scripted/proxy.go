@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Script says how to answer a request. It is called by one goroutine for each
@@ -43,6 +44,10 @@ type Config struct {
 	// is read to its end before the script is asked, unless the request has
 	// an Expect field.
 	KeepBodies bool
+
+	// IdleTimeout ends connections on which no request comes, and nothing
+	// through a tunnel that is received, for so long. Zero is for ever.
+	IdleTimeout time.Duration
 }
 
 // A Proxy is one that answers by a script.
@@ -172,10 +177,12 @@ func (p *Proxy) serve(raw net.Conn, number int) {
 	}
 	x.in = bufio.NewReader(x.conn)
 	for {
+		x.limit()
 		var err error
 		if x.req, err = http.ReadRequest(x.in); err != nil {
 			return
 		}
+		raw.SetReadDeadline(time.Time{})
 		if x.req.Header.Get("Expect") == "" && !p.config.KeepBodies {
 			io.Copy(io.Discard, x.req.Body)
 		}

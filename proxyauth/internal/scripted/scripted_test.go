@@ -139,6 +139,28 @@ func TestScripts(t *testing.T) {
 	require.Contains(t, answer, "204")
 }
 
+// A connection that is idle for too long ends, before a request and in a tunnel.
+func TestIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n memconn.Network
+		var received strings.Builder
+		opened := scripted.Raw("HTTP/1.1 200 OK\r\n\r\n").Then(scripted.Receive(&received))
+		p := scripted.New(scripted.Config{Listener: n.Listen("proxy.example:3128"), Script: scripted.Always(opened), IdleTimeout: time.Minute})
+		defer p.Close()
+		for _, text := range []string{"", connect + "hello"} {
+			c, err := n.DialContext(t.Context(), "tcp", p.URL().Host)
+			require.NoError(t, err)
+			defer c.Close()
+			begin := time.Now()
+			io.WriteString(c, text)
+			_, err = io.ReadAll(c)
+			require.NoError(t, err)
+			require.Equal(t, time.Minute, time.Since(begin))
+		}
+		require.Equal(t, "hello", received.String())
+	})
+}
+
 func TestEndless(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n memconn.Network
