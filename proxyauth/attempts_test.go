@@ -1,18 +1,12 @@
 package proxyauth_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,8 +18,6 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
-
-const refused = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\n" + noBody + "\r\n"
 
 func basicToken(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
@@ -63,76 +55,61 @@ func TestRotationRefusedOtherwise(t *testing.T) {
 // Connections that end do not excuse a refusal: neither those on which the proxy
 // has refused, nor those of other requests.
 func TestRefusedAndHungUp(t *testing.T) {
-	o := newOrigin(t)
-	for name, challenge := range map[string]func(n int64) string{
-		"Basic":  func(int64) string { return `Basic realm="r"` },
-		"Digest": func(n int64) string { return fmt.Sprintf(`Digest realm="r", qop="auth", nonce="n%d"`, n) },
+	for name, challenge := range map[string]func(n int) string{
+		"Basic":  func(int) string { return `Basic realm="r"` },
+		"Digest": func(n int) string { return fmt.Sprintf(`Digest realm="r", qop="auth", nonce="n%d"`, n) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: o.HTTPS.TLS.Certificates})
-			require.NoError(t, err)
-			defer l.Close()
-			var attempts, conns atomic.Int64
-			go accept(l, func(c net.Conn) {
-				defer c.(*tls.Conn).NetConn().Close() // and no close_notify
-				req, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
+			inBubble(t, func(t *testing.T, w *world) {
+				requests := 0
+				s := w.scriptedBy(scripted.Config{TLS: w.certificate(), Script: func(*http.Request) scripted.Answer {
+					requests++
+					return scripted.Head407(challenge(requests)).Then(scripted.Raw("Connection: close\r\n\r\nno")).Then(scripted.HangUp())
+				}})
+				tr := w.through(s)
+				tr.Credentials = proxyauth.UserPassword("alice", "wrong")
+				for range 3 {
+					_, _, err := fetch(tr, w.HTTP.URL)
+					require.ErrorIs(t, err, proxyauth.ErrRejected)
 				}
-				if req.Header.Get("Proxy-Authorization") != "" {
-					attempts.Add(1)
+				require.LessOrEqual(t, len(s.Authorizations()), 2)
+				if name == "Basic" {
+					require.Len(t, s.Authorizations(), 1)
 				}
-				io.WriteString(c, "HTTP/1.1 407 X\r\nProxy-Authenticate: "+challenge(conns.Add(1))+"\r\nConnection: close\r\n\r\nno")
 			})
-			tr := &proxyauth.Transport{
-				Base:                 o.HTTPS.Client().Transport.(*http.Transport).Clone(),
-				Proxy:                http.ProxyURL(&url.URL{Scheme: "https", Host: l.Addr().String()}),
-				ProxyTLSClientConfig: &tls.Config{RootCAs: o.rootCAs()},
-				Credentials:          proxyauth.UserPassword("alice", "wrong"),
-			}
-			defer tr.CloseIdleConnections()
-			for range 3 {
-				_, _, err := fetch(tr, o.HTTP.URL)
-				require.ErrorIs(t, err, proxyauth.ErrRejected)
-			}
-			require.LessOrEqual(t, attempts.Load(), int64(2))
-			if name == "Basic" {
-				require.EqualValues(t, 1, attempts.Load())
-			}
 		})
 	}
 	t.Run("another request", func(t *testing.T) {
-		var attempts atomic.Int64
-		first, asked, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
-		s := scriptedProxy(t, func(req *http.Request) string {
-			switch {
-			case req.Host == "hangs.example:443":
-				close(first)
-				return stall
-			case req.Header.Get("Proxy-Authorization") != "":
-				attempts.Add(1)
-			default:
-				close(asked)
-				<-ended
-			}
-			return refused
+		inBubble(t, func(t *testing.T, w *world) {
+			first, asked, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			s := w.scripted(func(req *http.Request) scripted.Answer {
+				switch {
+				case req.Host == "hangs.example:443":
+					close(first)
+					return scripted.Stall()
+				case req.Header.Get("Proxy-Authorization") == "":
+					close(asked)
+					<-ended
+				}
+				return scripted.Challenge("Basic", "realm", "r")
+			})
+			tr := w.through(s)
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				<-asked
+				tr.DialContext(ctx, "tcp", "hangs.example:443")
+				close(ended)
+			})
+			wg.Go(func() {
+				<-first
+				cancel()
+			})
+			_, _, err := fetch(tr, w.HTTP.URL)
+			require.ErrorIs(t, err, proxyauth.ErrRejected)
+			wg.Wait()
+			require.Len(t, s.Authorizations(), 1)
 		})
-		tr := s.transport(t, o)
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			<-asked
-			tr.DialContext(ctx, "tcp", "hangs.example:443")
-			close(ended)
-		})
-		wg.Go(func() {
-			<-first
-			cancel()
-		})
-		_, _, err := fetch(tr, o.HTTP.URL)
-		require.ErrorIs(t, err, proxyauth.ErrRejected)
-		wg.Wait()
-		require.EqualValues(t, 1, attempts.Load())
 	})
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/memconn"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -36,17 +38,20 @@ func TestAwkwardProxies(t *testing.T) {
 		"no number":         {ConnectBody: "Content-Length: x"},
 		"unknown coding":    {ConnectBody: "Transfer-Encoding: gzip, chunked"},
 		"Transfer-Encoding": {ConnectBody: "Transfer-Encoding: chunked"},
-		"slow":              {Delay: 20 * time.Millisecond},
+		"slow":              {Delay: 20 * time.Second},
 	} {
 		for _, auth := range []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}} {
-			o := newOrigin(t)
-			for way, url := range o.ways() {
+			for _, way := range ways {
 				t.Run(fmt.Sprintf("%s/%T/%s", name, auth, way), func(t *testing.T) {
-					p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: b})
-					tr := newTransport(t, p, o)
-					requireOK(t, tr, url)
-					requireOK(t, tr, url)
-					require.Equal(t, 1, p.Counts().Challenges)
+					t.Parallel()
+					inBubble(t, func(t *testing.T, w *world) {
+						url := w.ways()[way]
+						p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: b})
+						tr := w.newTransport(p)
+						requireOK(t, tr, url)
+						requireOK(t, tr, url)
+						require.Equal(t, 1, p.Counts().Challenges)
+					})
 				})
 			}
 		}
@@ -164,20 +169,20 @@ func TestForwarded407OfOrigin(t *testing.T) {
 // A site may send on to a part of it behind another proxy: the caller's own
 // Proxy-Authorization is for the first.
 func TestRedirectToOtherProxy(t *testing.T) {
-	o := newOrigin(t)
-	second := newProxy(t, proxytest.Config{Dial: dialOnly(o.HTTP.Listener.Addr().String())})
-	first := scriptedProxy(t, func(req *http.Request) string {
+	w := newWorld(t)
+	second := w.newProxy(proxytest.Config{Dial: w.HTTP.Listener.(*memconn.Listener).DialContext})
+	first := w.scripted(func(req *http.Request) scripted.Answer {
 		if req.URL.Path == "/same" {
-			return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Status(200)
 		}
-		return "HTTP/1.1 302 Found\r\nLocation: " + req.URL.Query().Get("to") + "\r\nContent-Length: 0\r\n\r\n"
+		return scripted.Status(302, "Location: "+req.URL.Query().Get("to"))
 	})
-	tr := first.transport(t, o)
+	tr := w.through(first)
 	tr.Proxy = func(req *http.Request) (*url.URL, error) {
 		if req.URL.Host == "part.site.example" {
 			return second.URL, nil
 		}
-		return first.url(), nil
+		return first.URL(), nil
 	}
 	for _, to := range []string{"http://part.site.example/", "http://site.example/same"} {
 		req, err := http.NewRequest("GET", "http://site.example/?to="+url.QueryEscape(to), nil)
@@ -189,7 +194,7 @@ func TestRedirectToOtherProxy(t *testing.T) {
 	}
 	require.Len(t, second.Transcript(), 1)
 	require.Empty(t, second.Transcript()[0].Header["Proxy-Authorization"])
-	for _, req := range first.requests() {
+	for _, req := range first.Requests() {
 		require.Equal(t, []string{"Basic bXk6b3du"}, req.Header["Proxy-Authorization"])
 	}
 }
@@ -197,33 +202,36 @@ func TestRedirectToOtherProxy(t *testing.T) {
 // What breaks on the way to be forwarded is told with the name of the proxy, as on
 // the other ways; what is the request's own fault is not.
 func TestForwardedErrorsNameTheProxy(t *testing.T) {
-	for name, text := range map[string]string{"closes": hangUp, "garbage": "\x01\r\n\r\n" + hangUp, "half a header": "HTTP/1.1 200 OK\r\nX:" + hangUp} {
+	for name, text := range map[string]string{"closes": "", "garbage": "\x01\r\n\r\n", "half a header": "HTTP/1.1 200 OK\r\nX:"} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(name+"/"+method, func(t *testing.T) {
-				s := scriptedProxy(t, func(*http.Request) string { return text })
-				tr := s.transport(t, nil)
+				w := newWorld(t)
+				s := w.scripted(scripted.Always(scripted.Raw(text).Then(scripted.HangUp())))
+				tr := w.through(s)
 				req, err := http.NewRequest(method, "http://origin.example/", nil)
 				require.NoError(t, err)
 				_, err = tr.RoundTrip(req)
-				require.ErrorContains(t, err, "proxyauth: proxy "+s.url().String()+": ")
+				require.ErrorContains(t, err, "proxyauth: proxy "+s.URL().String()+": ")
 			})
 		}
 	}
-	s := scriptedProxy(t, func(*http.Request) string { return stall })
-	tr := s.transport(t, nil)
-	tr.Base.ResponseHeaderTimeout = 20 * time.Millisecond
-	_, err := (&http.Client{Transport: tr}).Get("http://origin.example/")
-	require.ErrorContains(t, err, "proxyauth: proxy "+s.url().String()+": net/http: timeout awaiting response headers")
-	var timeout net.Error
-	require.ErrorAs(t, err, &timeout)
-	require.True(t, timeout.Timeout())
+	inBubble(t, func(t *testing.T, w *world) {
+		s := w.scripted(scripted.Always(scripted.Stall()))
+		tr := w.through(s)
+		tr.Base.ResponseHeaderTimeout = 20 * time.Second
+		_, err := (&http.Client{Transport: tr}).Get("http://origin.example/")
+		require.ErrorContains(t, err, "proxyauth: proxy "+s.URL().String()+": net/http: timeout awaiting response headers")
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		require.True(t, timeout.Timeout())
 
-	req, err := http.NewRequest("GET", "http://origin.example/", nil)
-	require.NoError(t, err)
-	req.Header["X"] = []string{"a\nb"}
-	_, err = tr.RoundTrip(req)
-	require.ErrorContains(t, err, "net/http: invalid header field")
-	require.NotContains(t, err.Error(), "proxyauth")
+		req, err := http.NewRequest("GET", "http://origin.example/", nil)
+		require.NoError(t, err)
+		req.Header["X"] = []string{"a\nb"}
+		_, err = tr.RoundTrip(req)
+		require.ErrorContains(t, err, "net/http: invalid header field")
+		require.NotContains(t, err.Error(), "proxyauth")
+	})
 }
 
 func TestDialContextErrors(t *testing.T) {
@@ -366,45 +374,49 @@ func TestProxyTLS(t *testing.T) {
 // httptrace, http.Client.Timeout, Request.Cancel and a dead pooled connection
 // behave as with net/http.
 func TestNetHTTPBehaviour(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-	tr := newTransport(t, p, o)
-	tr.Base.ForceAttemptHTTP2 = false // HTTP/2 does not repeat a request on a connection that just died
-	for way, url := range o.ways() {
+	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
-			var got, reused atomic.Int32
-			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-				got.Add(1)
-				if info.Reused {
-					reused.Add(1)
+			inBubble(t, func(t *testing.T, w *world) {
+				p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+				tr := w.newTransport(p)
+				tr.Base.ForceAttemptHTTP2 = false // HTTP/2 does not repeat a request on a connection that just died
+				url := w.ways()[way]
+				var got, reused atomic.Int32
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+					got.Add(1)
+					if info.Reused {
+						reused.Add(1)
+					}
+				}})
+				for range 2 {
+					req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+					require.NoError(t, err)
+					resp, err := tr.RoundTrip(req)
+					require.NoError(t, err)
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
 				}
-			}})
-			for range 2 {
-				req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
-				require.NoError(t, err)
-				resp, err := tr.RoundTrip(req)
-				require.NoError(t, err)
-				io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-			}
-			require.NotZero(t, reused.Load())
+				require.NotZero(t, reused.Load())
 
-			p.CloseClientConnections() // while the connection is idle
-			requireOK(t, tr, url)
+				p.CloseClientConnections() // while the connection is idle
+				requireOK(t, tr, url)
 
-			slow := make(chan struct{})
-			o.mu.Lock()
-			o.handler = func(http.ResponseWriter, *http.Request) { <-slow }
-			o.mu.Unlock()
-			client := &http.Client{Transport: tr, Timeout: 50 * time.Millisecond}
-			_, err := client.Get(url)
-			var timeout net.Error
-			require.ErrorAs(t, err, &timeout)
-			require.True(t, timeout.Timeout())
-			close(slow)
-			o.mu.Lock()
-			o.handler = nil
-			o.mu.Unlock()
+				slow := make(chan struct{})
+				w.mu.Lock()
+				w.handler = func(http.ResponseWriter, *http.Request) { <-slow }
+				w.mu.Unlock()
+				client := &http.Client{Transport: tr, Timeout: time.Minute}
+				begin := time.Now()
+				_, err := client.Get(url)
+				require.Equal(t, time.Minute, time.Since(begin))
+				var timeout net.Error
+				require.ErrorAs(t, err, &timeout)
+				require.True(t, timeout.Timeout())
+				close(slow)
+				w.mu.Lock()
+				w.handler = nil
+				w.mu.Unlock()
+			})
 		})
 	}
 }
@@ -484,15 +496,17 @@ func TestDirectAndUnsupported(t *testing.T) {
 
 // A program may use more identities than a Transport keeps routes.
 func TestManyRoutes(t *testing.T) {
-	p := newProxy(t, proxytest.Config{})
-	o := newOrigin(t)
-	tr := newTransport(t, p, o)
-	n := 0
-	tr.Proxy = func(*http.Request) (*url.URL, error) {
-		n++
-		return p.URLFor(fmt.Sprint("session-", n), "x"), nil
-	}
-	for range 1100 {
-		requireOK(t, tr, o.HTTP.URL)
-	}
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{})
+		tr := w.newTransport(p)
+		n := 0
+		tr.Proxy = func(*http.Request) (*url.URL, error) {
+			n++
+			return p.URLFor(fmt.Sprint("session-", n), "x"), nil
+		}
+		for range 1100 {
+			requireOK(t, tr, w.HTTP.URL)
+		}
+	})
 }

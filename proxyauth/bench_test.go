@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"slices"
@@ -33,11 +32,7 @@ type stubProxy struct {
 func startStubProxy(t testing.TB, challenge string) *stubProxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := httptest.NewUnstartedServer(nil) // for its certificate
-	server.StartTLS()
-	cert := server.TLS.Certificates[0]
-	server.Close()
-	s := &stubProxy{l, challenge, &tls.Config{Certificates: []tls.Certificate{cert}}}
+	s := &stubProxy{l, challenge, &tls.Config{Certificates: []tls.Certificate{originCertificate()}}}
 	t.Cleanup(func() { l.Close() })
 	go accept(l, s.serve)
 	return s

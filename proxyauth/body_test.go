@@ -12,11 +12,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -46,31 +48,34 @@ func TestBodies(t *testing.T) {
 		for behaviour, b := range map[string]proxytest.Behaviour{
 			"": {}, "close": {CloseAfter407: true}, "chunked 407": {Chunked407: true}, "HTTP/1.0": {HTTP10: true}, "417": {Expect417: true},
 		} {
-			o := newOrigin(t)
-			for way, url := range o.ways() {
+			for _, way := range ways {
 				t.Run(name+"/"+behaviour+"/"+way, func(t *testing.T) {
-					p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: b})
-					tr := newTransport(t, p, o)
-					tr.Base.ExpectContinueTimeout = 10 * time.Second
-					before := len(o.bodies)
-					stream := &countedBody{Reader: bytes.NewReader(want)}
-					resp, err := post(t, tr, url, stream) // cold
-					require.NoError(t, err)
-					require.Equal(t, 200, resp.StatusCode)
-					require.Len(t, o.bodies, before+1, "no empty POST, no double")
-					require.Equal(t, string(want), o.bodies[before])
-					require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond)
-					if way == "forward" {
-						require.EqualValues(t, len(want), p.Counts().BodyBytes)
-					}
+					t.Parallel()
+					inBubble(t, func(t *testing.T, w *world) {
+						url := w.ways()[way]
+						p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: b})
+						tr := w.newTransport(p)
+						before := len(w.bodies)
+						stream := &countedBody{Reader: bytes.NewReader(want)}
+						resp, err := post(t, tr, url, stream) // cold
+						require.NoError(t, err)
+						require.Equal(t, 200, resp.StatusCode)
+						require.Len(t, w.bodies, before+1, "no empty POST, no double")
+						require.Equal(t, string(want), w.bodies[before])
+						synctest.Wait()
+						require.EqualValues(t, 1, stream.closed.Load())
+						if way == "forward" {
+							require.EqualValues(t, len(want), p.Counts().BodyBytes)
+						}
 
-					// A body that can be rewound.
-					_, err = post(t, tr, url, io.NopCloser(bytes.NewReader(want)))
-					require.NoError(t, err)
-					resp, err = (&http.Client{Transport: tr}).Post(url, "text/plain", bytes.NewReader(want))
-					require.NoError(t, err)
-					resp.Body.Close()
-					require.Len(t, o.bodies, before+3)
+						// A body that can be rewound.
+						_, err = post(t, tr, url, io.NopCloser(bytes.NewReader(want)))
+						require.NoError(t, err)
+						resp, err = (&http.Client{Transport: tr}).Post(url, "text/plain", bytes.NewReader(want))
+						require.NoError(t, err)
+						resp.Body.Close()
+						require.Len(t, w.bodies, before+3)
+					})
 				})
 			}
 		}
@@ -83,26 +88,26 @@ func TestBodiesWithoutExpect(t *testing.T) {
 	want := strings.Repeat("x", 100_000)
 	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}} {
 		t.Run(name, func(t *testing.T) {
-			o := newOrigin(t)
-			config := proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: proxytest.Behaviour{IgnoreExpect: true}}
-			p := newProxy(t, config)
-			tr := newTransport(t, p, o)
-			tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
-			resp, err := (&http.Client{Transport: tr}).Post(o.HTTP.URL, "text/plain", strings.NewReader(want))
-			require.NoError(t, err)
-			resp.Body.Close()
-			require.Equal(t, []string{want}, o.bodies)
+			inBubble(t, func(t *testing.T, w *world) {
+				config := proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice, Behaviour: proxytest.Behaviour{IgnoreExpect: true}}
+				p := w.newProxy(config)
+				tr := w.newTransport(p)
+				resp, err := (&http.Client{Transport: tr}).Post(w.HTTP.URL, "text/plain", strings.NewReader(want))
+				require.NoError(t, err)
+				resp.Body.Close()
+				require.Equal(t, []string{want}, w.bodies)
 
-			p = newProxy(t, config)
-			tr = newTransport(t, p, o)
-			tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
-			stream := &countedBody{Reader: strings.NewReader(want)}
-			_, err = post(t, tr, o.HTTP.URL, stream)
-			require.NoError(t, err)
-			require.Equal(t, []string{want, want}, o.bodies)
-			require.EqualValues(t, len(want), p.Counts().BodyBytes)
-			require.Equal(t, []string{"OPTIONS 407", "POST 200"}, legs(p))
-			require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond)
+				p = w.newProxy(config)
+				tr = w.newTransport(p)
+				stream := &countedBody{Reader: strings.NewReader(want)}
+				_, err = post(t, tr, w.HTTP.URL, stream)
+				require.NoError(t, err)
+				require.Equal(t, []string{want, want}, w.bodies)
+				require.EqualValues(t, len(want), p.Counts().BodyBytes)
+				require.Equal(t, []string{"OPTIONS 407", "POST 200"}, legs(p))
+				synctest.Wait()
+				require.EqualValues(t, 1, stream.closed.Load())
+			})
 		})
 	}
 }
@@ -123,34 +128,33 @@ func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 		"stream":   func() io.Reader { return io.MultiReader(strings.NewReader("the body")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			type passed struct{ method, body string }
-			var origin []passed
-			s := scriptedProxy(t, func(req *http.Request) string {
-				token := req.Header.Get("Proxy-Authorization")
-				type3 := strings.HasPrefix(token, "NTLM TlRMTVNTUAAD")
-				switch {
-				case req.Method == http.MethodOptions || type3:
-					b, _ := io.ReadAll(req.Body)
-					origin = append(origin, passed{req.Method, string(b)})
-					return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
-				case token == "":
-					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + hangUp
+			inBubble(t, func(t *testing.T, w *world) {
+				type passed struct{ method, body string }
+				var origin []passed
+				s := w.scriptedBy(scripted.Config{KeepBodies: true, Script: func(req *http.Request) scripted.Answer {
+					switch step := ntlmStep(req); {
+					case req.Method == http.MethodOptions || step == 3:
+						b, _ := io.ReadAll(req.Body)
+						origin = append(origin, passed{req.Method, string(b)})
+						return scripted.PassWith("origin")
+					case step == 0:
+						return scripted.Status(407, "Proxy-Authenticate: NTLM", "Connection: close").Then(scripted.HangUp())
+					}
+					assert.Zero(t, req.ContentLength, "a body goes with the last leg")
+					return scripted.Challenges("NTLM " + stubType2)
+				}})
+				tr := w.through(s)
+				tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
+				req, err := http.NewRequest("POST", "http://origin.example/", body())
+				require.NoError(t, err)
+				resp, err := tr.RoundTrip(req)
+				require.NoError(t, err)
+				resp.Body.Close()
+				for _, p := range origin[:len(origin)-1] {
+					require.Equal(t, http.MethodOptions, p.method)
 				}
-				require.Zero(t, req.ContentLength, "a body goes with the last leg")
-				return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
+				require.Equal(t, passed{"POST", "the body"}, origin[len(origin)-1])
 			})
-			s.keepBodies = true
-			tr := s.transport(t, nil)
-			tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
-			req, err := http.NewRequest("POST", "http://origin.example/", body())
-			require.NoError(t, err)
-			resp, err := tr.RoundTrip(req)
-			require.NoError(t, err)
-			resp.Body.Close()
-			for _, p := range origin[:len(origin)-1] {
-				require.Equal(t, http.MethodOptions, p.method)
-			}
-			require.Equal(t, passed{"POST", "the body"}, origin[len(origin)-1])
 		})
 	}
 }
@@ -159,38 +163,43 @@ func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 // the proxy sends what nobody has asked for: each body is closed once.
 func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 	for name, replayed := range map[string]bool{"replayed": true, "stream": false} {
-		for range 300 { // the end is noticed before the request is written, or after
-			t.Run(name, func(t *testing.T) {
-				var probes atomic.Int32
-				s := scriptedProxy(t, func(req *http.Request) string {
-					end := ""
-					if req.Method == http.MethodOptions && probes.Add(1) == 1 {
-						end = "HTTP/1.1 401 Unasked\r\nContent-Length: 0\r\n\r\n" // which net/http takes for the end
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 300 { // the end is noticed before the request is written, or after
+				inBubble(t, func(t *testing.T, w *world) {
+					probes := 0
+					s := w.scripted(func(req *http.Request) scripted.Answer {
+						answer := scripted.PassWith("origin")
+						if req.Method == http.MethodOptions {
+							if probes++; probes == 1 {
+								return answer.Then(scripted.Status(401)) // unasked: net/http takes it for the end
+							}
+						}
+						return answer
+					})
+					tr := w.through(s)
+					tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
+					var bodies []*countedBody
+					body := func() (io.ReadCloser, error) {
+						bodies = append(bodies, &countedBody{Reader: strings.NewReader("the body")})
+						return bodies[len(bodies)-1], nil
 					}
-					return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin" + end
+					req, err := http.NewRequest("PUT", "http://origin.example/", nil)
+					require.NoError(t, err)
+					req.Body, _ = body()
+					if replayed {
+						req.GetBody = body
+					}
+					if resp, err := tr.RoundTrip(req); err == nil { // with whichever answer
+						resp.Body.Close()
+					}
+					synctest.Wait()
+					for _, b := range bodies {
+						require.EqualValues(t, 1, b.closed.Load())
+					}
 				})
-				tr := s.transport(t, nil)
-				tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
-				tr.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
-				var bodies []*countedBody
-				body := func() (io.ReadCloser, error) {
-					bodies = append(bodies, &countedBody{Reader: strings.NewReader("the body")})
-					return bodies[len(bodies)-1], nil
-				}
-				req, err := http.NewRequest("PUT", "http://origin.example/", nil)
-				require.NoError(t, err)
-				req.Body, _ = body()
-				if replayed {
-					req.GetBody = body
-				}
-				if resp, err := tr.RoundTrip(req); err == nil { // with whichever answer
-					resp.Body.Close()
-				}
-				for _, b := range bodies {
-					require.Equal(t, 1, closings(b))
-				}
-			})
-		}
+			}
+		})
 	}
 }
 
@@ -198,32 +207,33 @@ func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 // demands authentication when the body is gone. A stream ends in an error that
 // says what to do, never cut short or doubled.
 func TestBodyConsumed(t *testing.T) {
-	o := newOrigin(t)
-	got := 0
-	s := scriptedProxy(t, func(req *http.Request) string {
-		switch {
-		case req.Method == "OPTIONS":
-			return "HTTP/1.1 204 No Content\r\n\r\n"
-		case req.Header.Get("Proxy-Authorization") == "":
-			io.Copy(io.Discard, req.Body) // unasked
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n"
-		}
-		body, _ := io.ReadAll(req.Body)
-		got = len(body)
-		return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-	})
-	tr := s.transport(t, o)
-	tr.Base.ExpectContinueTimeout = 10 * time.Millisecond
-	stream := &countedBody{Reader: strings.NewReader("some text")}
-	_, err := post(t, tr, o.HTTP.URL, stream)
-	require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
-	require.ErrorContains(t, err, "GetBody")
-	require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond)
+	inBubble(t, func(t *testing.T, w *world) {
+		got := 0
+		s := w.scripted(func(req *http.Request) scripted.Answer {
+			switch {
+			case req.Method == "OPTIONS":
+				return scripted.Raw("HTTP/1.1 204 No Content\r\n\r\n")
+			case req.Header.Get("Proxy-Authorization") == "":
+				io.Copy(io.Discard, req.Body) // unasked
+				return scripted.Challenge("Basic", "realm", "r")
+			}
+			body, _ := io.ReadAll(req.Body)
+			got = len(body)
+			return scripted.Status(200)
+		})
+		tr := w.through(s)
+		stream := &countedBody{Reader: strings.NewReader("some text")}
+		_, err := post(t, tr, w.HTTP.URL, stream)
+		require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
+		require.ErrorContains(t, err, "GetBody")
+		synctest.Wait()
+		require.EqualValues(t, 1, stream.closed.Load())
 
-	// The failure has taught how to begin the next time.
-	_, err = post(t, tr, o.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
-	require.NoError(t, err)
-	require.Equal(t, 9, got)
+		// The failure has taught how to begin the next time.
+		_, err = post(t, tr, w.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
+		require.NoError(t, err)
+		require.Equal(t, 9, got)
+	})
 }
 
 // A stream of unknown length with a method that has seldom a body: net/http
@@ -248,32 +258,34 @@ func TestStreamWithoutLength(t *testing.T) {
 
 // RoundTrip closes the body on every path.
 func TestBodyIsClosedOnErrors(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-	for name, change := range map[string]func(*proxyauth.Transport){
-		"no credentials": func(tr *proxyauth.Transport) { tr.Credentials = nil },
-		"rejected":       func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "open barley") },
-		"no scheme":      func(tr *proxyauth.Transport) { tr.Schemes = []proxyauth.Scheme{} },
-		"no proxy": func(tr *proxyauth.Transport) {
-			tr.Proxy = func(*http.Request) (*neturl.URL, error) { return nil, errors.New("x") }
-		},
-		"bad proxy": func(tr *proxyauth.Transport) { tr.Proxy = http.ProxyURL(&neturl.URL{Scheme: "ftp", Host: "x"}) },
-		"unreachable": func(tr *proxyauth.Transport) {
-			tr.Proxy = http.ProxyURL(&neturl.URL{Scheme: "http", Host: "127.0.0.1:1"})
-		},
-	} {
-		for _, url := range o.ways() {
-			tr := newTransport(t, p, o)
-			change(tr.Transport)
-			for range 2 { // the second one may be answered from memory
-				stream := &countedBody{Reader: strings.NewReader("x")}
-				_, err := post(t, tr, url, stream)
-				require.Error(t, err, name)
-				require.Eventually(t, func() bool { return stream.closed.Load() == 1 }, time.Second, time.Millisecond, name)
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+		for name, change := range map[string]func(*proxyauth.Transport){
+			"no credentials": func(tr *proxyauth.Transport) { tr.Credentials = nil },
+			"rejected":       func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "open barley") },
+			"no scheme":      func(tr *proxyauth.Transport) { tr.Schemes = []proxyauth.Scheme{} },
+			"no proxy": func(tr *proxyauth.Transport) {
+				tr.Proxy = func(*http.Request) (*neturl.URL, error) { return nil, errors.New("x") }
+			},
+			"bad proxy": func(tr *proxyauth.Transport) { tr.Proxy = http.ProxyURL(&neturl.URL{Scheme: "ftp", Host: "x"}) },
+			"unreachable": func(tr *proxyauth.Transport) {
+				tr.Proxy = http.ProxyURL(&neturl.URL{Scheme: "http", Host: "127.0.0.1:1"})
+			},
+		} {
+			for _, url := range w.ways() {
+				tr := w.newTransport(p)
+				change(tr.Transport)
+				for range 2 { // the second one may be answered from memory
+					stream := &countedBody{Reader: strings.NewReader("x")}
+					_, err := post(t, tr, url, stream)
+					require.Error(t, err, name)
+					synctest.Wait()
+					require.EqualValues(t, 1, stream.closed.Load(), name)
+				}
 			}
 		}
-	}
-	require.Empty(t, o.bodies)
+		require.Empty(t, w.bodies)
+	})
 }
 
 // A user's own Expect is left alone.
@@ -296,32 +308,34 @@ func TestOwnExpect(t *testing.T) {
 // A 417 is the proxy's that knows no Expect (RFC 9110 §10.1.1): the request goes
 // again, with another nonce count.
 func TestExpectationFailed(t *testing.T) {
-	o := newOrigin(t)
-	counted := regexp.MustCompile(`nonce="([^"]*)".*nc=(\w+)`)
-	var mu sync.Mutex
-	seen, nonces := map[string]bool{}, 0
-	s := scriptedProxy(t, func(req *http.Request) string {
-		mu.Lock()
-		defer mu.Unlock()
-		m := counted.FindStringSubmatch(req.Header.Get("Proxy-Authorization"))
-		if m == nil || seen[m[1]+m[2]] {
-			nonces++
-			return fmt.Sprintf("HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=\"n%d\"\r\n%s\r\n", nonces, noBody)
-		}
-		seen[m[1]+m[2]] = true
-		if req.Header.Get("Expect") != "" {
-			return "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\n" + noBody + "\r\n" + hangUp
-		}
-		return passed
+	inBubble(t, func(t *testing.T, w *world) {
+		counted := regexp.MustCompile(`nonce="([^"]*)".*nc=(\w+)`)
+		var mu sync.Mutex
+		seen, nonces := map[string]bool{}, 0
+		s := w.scripted(func(req *http.Request) scripted.Answer {
+			mu.Lock()
+			defer mu.Unlock()
+			m := counted.FindStringSubmatch(req.Header.Get("Proxy-Authorization"))
+			if m == nil || seen[m[1]+m[2]] {
+				nonces++
+				return scripted.Challenge("Digest", "realm", "r", "qop", "auth", "nonce", fmt.Sprint("n", nonces))
+			}
+			seen[m[1]+m[2]] = true
+			if req.Header.Get("Expect") != "" {
+				return scripted.Status(417, "Connection: close").Then(scripted.HangUp())
+			}
+			return scripted.PassWith("origin")
+		})
+		tr := w.through(s)
+		requireOK(t, tr, w.HTTP.URL)
+		stream := &countedBody{Reader: strings.NewReader("a stream")}
+		resp, err := post(t, tr, w.HTTP.URL, stream)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, 1, nonces)
+		synctest.Wait()
+		require.EqualValues(t, 1, stream.closed.Load())
 	})
-	tr := s.transport(t, o)
-	requireOK(t, tr, o.HTTP.URL)
-	stream := &countedBody{Reader: strings.NewReader("a stream")}
-	resp, err := post(t, tr, o.HTTP.URL, stream)
-	require.NoError(t, err)
-	require.Equal(t, 200, resp.StatusCode)
-	require.Equal(t, 1, nonces)
-	require.Equal(t, 1, closings(stream))
 }
 
 // A 417 of the origin that has taken the body is the answer.
@@ -339,17 +353,17 @@ func TestOriginExpectationFailed(t *testing.T) {
 
 // Credentials of the caller's own go with a stream, too.
 func TestOwnAuthorizationOfStream(t *testing.T) {
-	o := newOrigin(t)
-	s := scriptedProxy(t, func(req *http.Request) string {
+	w := newWorld(t)
+	s := w.scripted(func(req *http.Request) scripted.Answer {
 		if req.Header.Get("Proxy-Authorization") != "Bearer token" {
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Bearer\r\n" + noBody + "\r\n"
+			return scripted.Challenge("Bearer")
 		}
-		return passed
+		return scripted.PassWith("origin")
 	})
 	for _, body := range []io.Reader{strings.NewReader("replayed"), io.MultiReader(strings.NewReader("a stream"))} {
-		tr := s.transport(t, o)
+		tr := w.through(s)
 		tr.Credentials = nil
-		req, err := http.NewRequest("POST", o.HTTP.URL, body)
+		req, err := http.NewRequest("POST", w.HTTP.URL, body)
 		require.NoError(t, err)
 		req.Header.Set("Proxy-Authorization", "Bearer token")
 		resp, err := tr.RoundTrip(req)

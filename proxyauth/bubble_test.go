@@ -12,6 +12,9 @@ import (
 	"net/url"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/memconn"
@@ -41,6 +44,9 @@ func inBubble(t *testing.T, f func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) })
 }
 
+// ways are the names of the ways through a proxy; see origin.ways.
+var ways = []string{"forward", "tunnel"}
+
 // newOrigin starts one more origin. Its addresses are 127.0.0.1 and a port.
 func (w *world) newOrigin() *origin {
 	o := &origin{}
@@ -50,13 +56,15 @@ func (w *world) newOrigin() *origin {
 		}}
 	}
 	o.HTTP, o.HTTPS = start(), start()
-	o.HTTPS.EnableHTTP2 = true
 	o.HTTP.Start()
-	o.HTTPS.StartTLS()
+	o.startTLS()
 	w.t.Cleanup(o.HTTP.Close)
 	w.t.Cleanup(o.HTTPS.Close)
 	return o
 }
+
+// certificate returns the settings of a TLS server that Transports here trust.
+func (w *world) certificate() *tls.Config { return &tls.Config{Certificates: w.HTTPS.TLS.Certificates} }
 
 func (w *world) listen() *memconn.Listener { return w.network.Listen("127.0.0.1:0") }
 
@@ -126,4 +134,31 @@ func (w *world) transportTo(proxy *url.URL, cert *x509.Certificate) *proxyauth.T
 		base.TLSClientConfig.RootCAs.AddCert(cert)
 	}
 	return &proxyauth.Transport{Base: base, Credentials: proxyauth.UserPassword("alice", "open sesame")}
+}
+
+// All schemes on both ways work in memory, in a bubble and outside.
+func TestWorld(t *testing.T) {
+	auths := map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{}}
+	f := func(t *testing.T, w *world) {
+		for name, auth := range auths {
+			for way, url := range w.ways() {
+				for _, start := range []func(proxytest.Config) *proxytest.Proxy{w.newProxy, w.newTLSProxy} {
+					p := start(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+					tr := w.newTransport(p)
+					for range 2 {
+						requireOK(t, tr, url)
+					}
+					require.Zero(t, p.Refused("alice"), name+" "+way)
+				}
+			}
+		}
+		s := w.scripted(scripted.Demand(scripted.Challenge("Basic", "realm", "r"), scripted.After(time.Millisecond, scripted.Pass())))
+		tr := w.through(s)
+		for _, url := range w.ways() {
+			requireOK(t, tr, url)
+		}
+		require.Empty(t, w.proxyFields())
+	}
+	t.Run("outside", func(t *testing.T) { f(t, newWorld(t)) })
+	t.Run("bubble", func(t *testing.T) { inBubble(t, f) })
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -87,7 +88,7 @@ func TestClientCertificates(t *testing.T) {
 
 			tr = newTransport(t, p, o)
 			tr.Base.Proxy = http.ProxyURL(&url.URL{Scheme: "https", Host: addr})
-			tr.ProxyTLSClientConfig = &tls.Config{RootCAs: o.rootCAs(), Certificates: o.HTTPS.TLS.Certificates} // httptest's is everyone's
+			tr.ProxyTLSClientConfig = &tls.Config{RootCAs: o.rootCAs(), Certificates: o.HTTPS.TLS.Certificates} // the origin's is everyone's
 			requireOK(t, tr, target)
 			require.NotNil(t, shown.Load())
 		}
@@ -97,11 +98,8 @@ func TestClientCertificates(t *testing.T) {
 // requireCertificate starts a listener before p that wants a certificate of who
 // comes, and notes whose it was.
 func requireCertificate(t *testing.T, p *proxytest.Proxy, version uint16, shown *atomic.Pointer[string]) (addr string) {
-	server := httptest.NewUnstartedServer(nil) // for its certificate
-	server.StartTLS()
-	server.Close()
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		Certificates: server.TLS.Certificates, MaxVersion: version, ClientAuth: tls.RequireAnyClientCert,
+		Certificates: []tls.Certificate{originCertificate()}, MaxVersion: version, ClientAuth: tls.RequireAnyClientCert,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
@@ -127,7 +125,10 @@ func requireCertificate(t *testing.T, p *proxytest.Proxy, version uint16, shown 
 // What is wrong with the way to the proxy, and what to do.
 func TestProxyDialRemedies(t *testing.T) {
 	o := newOrigin(t)
-	hangsUp := scriptedProxy(t, nil)
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	hangsUp := scripted.New(scripted.Config{Listener: socket}) // on what is no request
+	t.Cleanup(hangsUp.Close)
 	secure := proxytest.NewTLS(proxytest.Config{})
 	t.Cleanup(secure.Close)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -136,7 +137,7 @@ func TestProxyDialRemedies(t *testing.T) {
 	for name, test := range map[string]struct{ proxy, want string }{
 		"unknown CA":     {secure.URL.String(), "ProxyTLSClientConfig.RootCAs, or on Linux by SSL_CERT_FILE"},
 		"no TLS there":   {"https://" + o.HTTP.Listener.Addr().String(), "write the proxy URL with http://"},
-		"no HTTP there":  {"https://" + hangsUp.l.Addr().String(), "perhaps it does not speak TLS on this port"},
+		"no HTTP there":  {"https://" + hangsUp.URL().Host, "perhaps it does not speak TLS on this port"},
 		"nobody listens": {"http://" + closed.Addr().String(), "check the port in the proxy URL"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,6 +33,7 @@ func sent(p *proxytest.Proxy) (schemes []string) {
 }
 
 func TestStrongestScheme(t *testing.T) {
+	t.Parallel()
 	basic, digest := proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}
 	for name, test := range map[string]struct {
 		offer   proxytest.Config
@@ -160,27 +161,30 @@ func TestLockout(t *testing.T) {
 		"Negotiate and Digest":  {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, digest}, []string{"Negotiate", "Digest"}},
 		"all four":              {[]proxytest.Auth{proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, proxytest.NTLM{}, digest, basic}, []string{"NTLM", "Digest"}},
 	} {
-		o := newOrigin(t)
-		for way, url := range o.ways() {
+		for _, way := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: test.auth, Users: alice})
-				tr := newTransport(t, p, o)
-				source := &rotating{}
-				source.password.Store("open barley")
-				tr.Credentials = source
-				allRejected(t, 1000, tr, url)
-				require.Equal(t, len(test.tried), p.Attempts("alice"))
-				require.Equal(t, test.tried, slices.Compact(sent(p)))
+				t.Parallel()
+				inBubble(t, func(t *testing.T, w *world) {
+					url := w.ways()[way]
+					p := w.newProxy(proxytest.Config{Auth: test.auth, Users: alice})
+					tr := w.newTransport(p)
+					source := &rotating{}
+					source.password.Store("open barley")
+					tr.Credentials = source
+					allRejected(t, 1000, tr, url)
+					require.Equal(t, len(test.tried), p.Attempts("alice"))
+					require.Equal(t, test.tried, slices.Compact(sent(p)))
 
-				requests := p.Counts().Requests
-				_, _, err := fetch(tr, url)
-				require.ErrorIs(t, err, proxyauth.ErrRejected)
-				require.ErrorContains(t, err, "not sent")
-				require.Equal(t, requests, p.Counts().Requests)
+					requests := p.Counts().Requests
+					_, _, err := fetch(tr, url)
+					require.ErrorIs(t, err, proxyauth.ErrRejected)
+					require.ErrorContains(t, err, "not sent")
+					require.Equal(t, requests, p.Counts().Requests)
 
-				source.password.Store("open sesame")
-				requireOK(t, tr, url)
-				require.Equal(t, len(test.tried), p.Refused("alice"))
+					source.password.Store("open sesame")
+					requireOK(t, tr, url)
+					require.Equal(t, len(test.tried), p.Refused("alice"))
+				})
 			})
 		}
 	}
@@ -265,21 +269,21 @@ func TestRejectedFor(t *testing.T) {
 
 // A proxy that has authenticated by Digest does not get Basic later.
 func TestNoDowngrade(t *testing.T) {
-	o := newOrigin(t)
+	w := newWorld(t)
 	offer := atomic.Value{}
 	offer.Store(`Digest realm="r", nonce="n", qop=auth`)
-	s := scriptedProxy(t, func(req *http.Request) string {
+	s := w.scripted(func(req *http.Request) scripted.Answer {
 		if offer.Load() != `Basic realm="r"` && req.Header.Get("Proxy-Authorization") != "" {
-			return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+			return scripted.PassWith("origin")
 		}
-		return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + offer.Load().(string) + "\r\nContent-Length: 0\r\n\r\n"
+		return scripted.Challenges(offer.Load().(string))
 	})
-	tr := s.transport(t, o)
-	requireOK(t, tr, o.HTTP.URL)
+	tr := w.through(s)
+	requireOK(t, tr, w.HTTP.URL)
 	offer.Store(`Basic realm="r"`)
-	_, _, err := fetch(tr, o.HTTP.URL)
+	_, _, err := fetch(tr, w.HTTP.URL)
 	require.ErrorContains(t, err, "downgrade")
-	for _, req := range s.requests() {
+	for _, req := range s.Requests() {
 		require.NotContains(t, req.Header.Get("Proxy-Authorization"), "Basic")
 	}
 }
@@ -374,6 +378,7 @@ func TestIdentitiesAreApart(t *testing.T) {
 // A tunnel that one identity has opened carries nothing for the next, whichever
 // way the route got to know of that: from a rejection, or from the source.
 func TestTunnelsOfFormerIdentity(t *testing.T) {
+	t.Parallel()
 	for name, auth := range map[string]proxytest.Auth{
 		"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{},
 	} {
@@ -425,69 +430,72 @@ func TestBasicAloneIsNormalized(t *testing.T) {
 // Connections of denied requests are not held while others find out: with two
 // of them, a rotation at the proxy and in the source goes by unnoticed.
 func TestRotationWithFewConnections(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
-	tr := newTransport(t, p, o)
-	tr.Base.MaxConnsPerHost = 2
-	source := &rotating{}
-	source.password.Store("open sesame")
-	tr.Credentials = source
-	requireOK(t, tr, o.HTTP.URL)
-	p.SetUser("alice", "open wheat")
-	source.password.Store("open wheat")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			req, err := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
-			assert.NoError(t, err)
-			resp, err := tr.RoundTrip(req)
-			if assert.NoError(t, err) {
-				resp.Body.Close()
-				assert.Equal(t, 200, resp.StatusCode)
-			}
-		})
-	}
-	wg.Wait()
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})
+		tr := w.newTransport(p)
+		tr.Base.MaxConnsPerHost = 2
+		source := &rotating{}
+		source.password.Store("open sesame")
+		tr.Credentials = source
+		requireOK(t, tr, w.HTTP.URL)
+		p.SetUser("alice", "open wheat")
+		source.password.Store("open wheat")
+		begin := time.Now()
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				req, err := http.NewRequest("GET", w.HTTP.URL, nil)
+				assert.NoError(t, err)
+				resp, err := tr.RoundTrip(req)
+				if assert.NoError(t, err) {
+					resp.Body.Close()
+					assert.Equal(t, 200, resp.StatusCode)
+				}
+			})
+		}
+		wg.Wait()
+		require.Zero(t, time.Since(begin))
+	})
 }
 
 // A leader's own trouble does not end those who wait.
 func TestLeadersTroubleIsItsOwn(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-	tr := newTransport(t, p, o)
-	asked := make(chan struct{})
-	var once sync.Once
-	tr.Credentials = proxyauth.CredentialFunc(func(ctx context.Context, _ proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
-		first := false
-		once.Do(func() { first = true; close(asked) })
-		if first {
-			<-ctx.Done()
-			return proxyauth.Credentials{}, ctx.Err()
-		}
-		return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	leader := make(chan error)
-	go func() {
-		req, _ := http.NewRequestWithContext(ctx, "GET", o.HTTP.URL, nil)
-		_, err := tr.RoundTrip(req)
-		leader <- err
-	}()
-	<-asked
-	others := make(chan error)
-	for range 5 {
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+		tr := w.newTransport(p)
+		asked := make(chan struct{})
+		var once sync.Once
+		tr.Credentials = proxyauth.CredentialFunc(func(ctx context.Context, _ proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+			first := false
+			once.Do(func() { first = true; close(asked) })
+			if first {
+				<-ctx.Done()
+				return proxyauth.Credentials{}, ctx.Err()
+			}
+			return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		leader := make(chan error)
 		go func() {
-			_, _, err := fetch(tr, o.HTTP.URL)
-			others <- err
+			req, _ := http.NewRequestWithContext(ctx, "GET", w.HTTP.URL, nil)
+			_, err := tr.RoundTrip(req)
+			leader <- err
 		}()
-	}
-	cancel()
-	require.ErrorIs(t, <-leader, context.Canceled)
-	for range 5 {
-		require.NoError(t, <-others)
-	}
+		<-asked
+		others := make(chan error)
+		for range 5 {
+			go func() {
+				_, _, err := fetch(tr, w.HTTP.URL)
+				others <- err
+			}()
+		}
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, <-leader, context.Canceled)
+		for range 5 {
+			require.NoError(t, <-others)
+		}
+	})
 }
 
 // Origins that are slow hold up nobody for long, even if all that was asked for

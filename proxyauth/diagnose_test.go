@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -50,6 +51,7 @@ func lastFailed(t testing.TB, r *proxyauth.Report, name string) proxyauth.Step {
 // Where the way works the report says how, for one attempt at the account, and
 // the Transport goes on with what it has learned.
 func TestDiagnoseWorks(t *testing.T) {
+	t.Parallel()
 	for name, auth := range map[string]proxytest.Auth{
 		"Basic":     proxytest.Basic{Realm: "r"},
 		"Digest":    proxytest.Digest{Realm: "r"},
@@ -131,23 +133,22 @@ func TestDiagnoseRejected(t *testing.T) {
 
 // A proxy that repeats all it ever got gets none of it into the report.
 func TestDiagnoseSecrets(t *testing.T) {
-	o := newOrigin(t)
-	for way, target := range o.ways() {
+	w := newWorld(t)
+	for way, target := range w.ways() {
 		for _, status := range []int{200, 403, 407, 502} {
 			t.Run(fmt.Sprint(way, status), func(t *testing.T) {
 				sent := "nothing"
-				s := scriptedProxy(t, func(req *http.Request) string {
+				s := w.scripted(func(req *http.Request) scripted.Answer {
 					if field := req.Header.Get("Proxy-Authorization"); field != "" {
 						sent = field
-						return fmt.Sprintf("HTTP/1.1 %d %s %s\r\nX: %[2]s\r\nLocation: http://%[3]s\r\nContent-Length: 5\r\n\r\nhello%[4]s", status, sent, hush, hangUp)
+						return scripted.Raw(fmt.Sprintf("HTTP/1.1 %d %s %s\r\nX: %[2]s\r\nLocation: http://%[3]s\r\nContent-Length: 5\r\n\r\nhello", status, sent, hush)).Then(scripted.HangUp())
 					}
-					return "HTTP/1.1 407 " + sent + "\r\nProxy-Authenticate: Basic realm=\"" + strings.ReplaceAll(hush, `"`, `\"`) + " " + sent + "\"\r\nContent-Length: 0\r\n\r\n"
+					return scripted.Raw("HTTP/1.1 407 " + sent + "\r\nProxy-Authenticate: Basic realm=\"" + strings.ReplaceAll(hush, `"`, `\"`) + " " + sent + "\"\r\nContent-Length: 0\r\n\r\n")
 				})
-				base := http.DefaultTransport.(*http.Transport).Clone()
-				proxy := s.url()
+				proxy := s.URL()
 				proxy.User = url.UserPassword("alice", hush)
-				base.Proxy = http.ProxyURL(proxy)
-				tr := &proxyauth.Transport{Base: base}
+				tr := w.transportTo(proxy, nil)
+				tr.Credentials = nil
 				defer tr.CloseIdleConnections()
 				first := tr.Diagnose(t.Context(), target)
 				require.Contains(t, first.String(), "the credentials of the proxy URL")
@@ -179,17 +180,13 @@ func TestDiagnoseForwardedStatus(t *testing.T) {
 		{511, "", "captive portal"},
 	} {
 		t.Run(fmt.Sprint(test.status, test.header), func(t *testing.T) {
-			s := scriptedProxy(t, func(req *http.Request) string {
-				if req.Header.Get("Proxy-Authorization") == "" {
-					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"
-				}
-				header := test.header
-				if header != "" {
-					header += "\r\n"
-				}
-				return fmt.Sprintf("HTTP/1.1 %d So\r\n%sContent-Length: 0\r\n\r\n", test.status, header)
-			})
-			tr := s.transport(t, nil)
+			w := newWorld(t)
+			var fields []string
+			if test.header != "" {
+				fields = append(fields, test.header)
+			}
+			s := w.scripted(scripted.Demand(scripted.Challenges("Basic realm=r"), scripted.Status(test.status, fields...)))
+			tr := w.through(s)
 			r := tr.Diagnose(t.Context(), "http://api.example.com/?key=1")
 			if test.words == "" {
 				require.True(t, r.OK(), r.String())
@@ -207,6 +204,7 @@ func TestDiagnoseForwardedStatus(t *testing.T) {
 
 // What a proxy answers to CONNECT tells limits from authentication.
 func TestDiagnoseConnectStatus(t *testing.T) {
+	w := newWorld(t)
 	for status, words := range map[int][2]string{
 		302: {"redirects to login.example.com", "browser"},
 		400: {"does not understand the request", "may want TLS"},
@@ -221,16 +219,15 @@ func TestDiagnoseConnectStatus(t *testing.T) {
 		511: {"captive portal", "browser"},
 		599: {`answered "599 So"`, "administrators"},
 	} {
-		s := scriptedProxy(t, func(*http.Request) string {
-			return fmt.Sprintf("HTTP/1.1 %d So\r\nLocation: http://login.example.com/\r\nContent-Length: 0\r\n\r\n", status)
-		})
-		r := s.transport(t, nil).Diagnose(t.Context(), "mail.example.com:25")
+		s := w.scripted(scripted.Always(scripted.Raw(
+			fmt.Sprintf("HTTP/1.1 %d So\r\nLocation: http://login.example.com/\r\nContent-Length: 0\r\n\r\n", status))))
+		r := w.through(s).Diagnose(t.Context(), "mail.example.com:25")
 		last := lastFailed(t, r, "CONNECT")
 		require.Contains(t, last.Details[0], words[0])
 		require.Contains(t, last.Remedy, words[1])
 		var refused *proxyauth.ConnectError
 		require.ErrorAs(t, r.Err, &refused)
-		for _, req := range s.requests() {
+		for _, req := range s.Requests() {
 			require.Empty(t, req.Header["Proxy-Authorization"])
 		}
 	}
@@ -238,17 +235,17 @@ func TestDiagnoseConnectStatus(t *testing.T) {
 
 // A 403 is no doubt about credentials that have passed for another target.
 func TestDiagnoseForbiddenAfterSuccess(t *testing.T) {
-	o := newOrigin(t)
-	s := scriptedProxy(t, func(req *http.Request) string {
+	w := newWorld(t)
+	s := w.scripted(func(req *http.Request) scripted.Answer {
 		switch {
 		case req.Header.Get("Proxy-Authorization") == "":
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=r\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Challenges("Basic realm=r")
 		case req.Host == "good.example:443":
-			return "HTTP/1.1 200 OK\r\n\r\n" + hangUp
+			return scripted.PassWith("").Then(scripted.HangUp())
 		}
-		return "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+		return scripted.Status(403)
 	})
-	tr := s.transport(t, o)
+	tr := w.through(s)
 	bad := lastFailed(t, tr.Diagnose(t.Context(), "bad.example:443"), "CONNECT")
 	require.Contains(t, bad.Details[0], "or it refuses the credentials (Basic)")
 	require.True(t, tr.Diagnose(t.Context(), "good.example:443").OK())
@@ -369,25 +366,26 @@ func TestDiagnoseDropped(t *testing.T) {
 
 // An HTTP proxy under a socks5:// URL.
 func TestDiagnoseNoSOCKS(t *testing.T) {
-	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-	tr := &proxyauth.Transport{Base: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5", Host: p.URL.Host})}}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // always to the end
-	defer cancel()
-	last := lastFailed(t, tr.Diagnose(ctx, "https://api.example.com/"), "SOCKS")
-	require.Contains(t, last.Details[0], "the proxy speaks HTTP on this port")
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+		tr := w.transportTo(&url.URL{Scheme: "socks5", Host: p.URL.Host}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // always to the end
+		defer cancel()
+		last := lastFailed(t, tr.Diagnose(ctx, "https://api.example.com/"), "SOCKS")
+		require.Contains(t, last.Details[0], "the proxy speaks HTTP on this port")
+	})
 }
 
 // A page that sends elsewhere may be the network's.
 func TestDiagnoseRedirect(t *testing.T) {
-	s := scriptedProxy(t, func(req *http.Request) string {
-		return "HTTP/1.1 302 Found\r\nLocation: https://login.example.net/?from=x\r\nContent-Length: 0\r\n\r\n"
-	})
-	r := s.transport(t, nil).Diagnose(t.Context(), "http://api.example.com/")
+	w := newWorld(t)
+	s := w.scripted(scripted.Always(scripted.Status(302, "Location: https://login.example.net/?from=x")))
+	r := w.through(s).Diagnose(t.Context(), "http://api.example.com/")
 	require.True(t, r.OK())
 	request := step(t, r, "request")
 	require.Equal(t, proxyauth.StepNote, request.Outcome)
 	require.Contains(t, request.Details[0], "sent on to login.example.net")
-	for _, req := range s.requests() {
+	for _, req := range s.Requests() {
 		if req.Method == http.MethodOptions {
 			require.Equal(t, "http://api.example.com/", req.RequestURI)
 		}
@@ -395,46 +393,48 @@ func TestDiagnoseRedirect(t *testing.T) {
 }
 
 func TestDiagnoseSOCKS(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	go accept(l, func(c net.Conn) { serveSOCKS("alice", "open sesame", c) })
-	o := newOrigin(t)
-	for password, ok := range map[string]bool{"open sesame": true, "wrong": false} {
-		proxy := &url.URL{Scheme: "socks5", Host: l.Addr().String(), User: url.UserPassword("alice", password)}
-		tr := &proxyauth.Transport{Base: &http.Transport{Proxy: http.ProxyURL(proxy), TLSClientConfig: &tls.Config{RootCAs: o.rootCAs()}}}
-		for _, target := range o.ways() {
-			r := tr.Diagnose(t.Context(), target)
-			require.Equal(t, ok, r.OK(), r.String())
-			require.Equal(t, "socks5://"+l.Addr().String(), r.Proxy)
-			if !ok {
-				lastFailed(t, r, "SOCKS")
-				require.NotContains(t, r.String(), "wrong")
+	inBubble(t, func(t *testing.T, w *world) {
+		l := w.listen()
+		defer l.Close()
+		go accept(l, func(c net.Conn) { serveSOCKS("alice", "open sesame", w.dial, c) })
+		for password, ok := range map[string]bool{"open sesame": true, "wrong": false} {
+			tr := w.transportTo(&url.URL{Scheme: "socks5", Host: l.Addr().String(), User: url.UserPassword("alice", password)}, nil)
+			for _, target := range w.ways() {
+				r := tr.Diagnose(t.Context(), target)
+				require.Equal(t, ok, r.OK(), r.String())
+				require.Equal(t, "socks5://"+l.Addr().String(), r.Proxy)
+				if !ok {
+					lastFailed(t, r, "SOCKS")
+					require.NotContains(t, r.String(), "wrong")
+				}
 			}
+			tr.CloseIdleConnections()
 		}
-		tr.CloseIdleConnections()
-	}
+	})
 }
 
 // A proxy that waits for the end of a line of what is a TLS handshake, and one
 // that never answers.
 func TestDiagnoseSilence(t *testing.T) {
-	p := newProxy(t, proxytest.Config{})
-	base := &http.Transport{
-		Proxy:               http.ProxyURL(&url.URL{Scheme: "https", Host: p.URL.Host}),
-		TLSHandshakeTimeout: 200 * time.Millisecond, // always to the end
-	}
-	r := (&proxyauth.Transport{Base: base}).Diagnose(t.Context(), "https://127.0.0.1:1")
-	require.Contains(t, lastFailed(t, r, "proxy's TLS").Remedy, "http://")
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{})
+		tr := w.transportTo(&url.URL{Scheme: "https", Host: p.URL.Host}, nil)
+		begin := time.Now()
+		r := tr.Diagnose(t.Context(), "https://127.0.0.1:1")
+		require.Contains(t, lastFailed(t, r, "proxy's TLS").Remedy, "http://")
+		require.Equal(t, tr.Base.TLSHandshakeTimeout, time.Since(begin))
 
-	s := scriptedProxy(t, func(*http.Request) string { return stall })
-	for _, target := range []string{"http://api.example.com", "https://api.example.com"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // always to the end
-		r = s.transport(t, nil).Diagnose(ctx, target)
-		cancel()
-		require.ErrorIs(t, r.Err, context.DeadlineExceeded)
-		require.Contains(t, lastFailed(t, r, "answer").Remedy, "firewall")
-	}
+		s := w.scripted(scripted.Always(scripted.Stall()))
+		for _, target := range []string{"http://api.example.com", "https://api.example.com"} {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			begin := time.Now()
+			r = w.through(s).Diagnose(ctx, target)
+			cancel()
+			require.ErrorIs(t, r.Err, context.DeadlineExceeded)
+			require.Contains(t, lastFailed(t, r, "answer").Remedy, "firewall")
+			require.Equal(t, 30*time.Second, time.Since(begin))
+		}
+	})
 }
 
 // A web server at the proxy's address that answers all with a page.
@@ -491,6 +491,7 @@ func TestDiagnoseTarget(t *testing.T) {
 
 // Through a chain it is the hop that fails whose remedy is given.
 func TestDiagnoseChain(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	first := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
 	second := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -41,29 +42,31 @@ func TestDigestVariants(t *testing.T) {
 		"stale":            {NonceUses: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d.Realm, d.CheckURI = `proxy "test"`, true
-			o := newOrigin(t)
-			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{d}, Users: users})
-			for user, password := range users {
-				for _, url := range o.ways() {
-					tr := newTransport(t, p, o)
-					tr.Credentials = proxyauth.UserPassword(user, password)
-					for range 5 {
-						requireOK(t, tr, url)
-						tr.CloseIdleConnections()
+			t.Parallel()
+			inBubble(t, func(t *testing.T, w *world) {
+				d.Realm, d.CheckURI = `proxy "test"`, true
+				p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{d}, Users: users})
+				for user, password := range users {
+					for _, url := range w.ways() {
+						tr := w.newTransport(p)
+						tr.Credentials = proxyauth.UserPassword(user, password)
+						for range 5 {
+							requireOK(t, tr, url)
+							tr.CloseIdleConnections()
+						}
+						resp, err := (&http.Client{Transport: tr}).Post(url, "text/plain", strings.NewReader("the body"))
+						require.NoError(t, err)
+						body, err := io.ReadAll(resp.Body)
+						require.NoError(t, err)
+						require.NoError(t, resp.Body.Close())
+						require.Contains(t, string(body), "the body")
 					}
-					resp, err := (&http.Client{Transport: tr}).Post(url, "text/plain", strings.NewReader("the body"))
-					require.NoError(t, err)
-					body, err := io.ReadAll(resp.Body)
-					require.NoError(t, err)
-					require.NoError(t, resp.Body.Close())
-					require.Contains(t, string(body), "the body")
+					require.Zero(t, p.Refused(user))
 				}
-				require.Zero(t, p.Refused(user))
-			}
-			for _, leg := range p.Transcript() {
-				require.Contains(t, []int{200, 407}, leg.Status, "%+v", leg)
-			}
+				for _, leg := range p.Transcript() {
+					require.Contains(t, []int{200, 407}, leg.Status, "%+v", leg)
+				}
+			})
 		})
 	}
 }
@@ -83,6 +86,7 @@ func TestDigestStrongestAlgorithm(t *testing.T) {
 
 // The strongest that can be answered, and for its realm the credentials.
 func TestDigestStrongestAnswerable(t *testing.T) {
+	w := newWorld(t)
 	for name, test := range map[string]struct {
 		weak, strong string
 		realm        string // of the one that is answered
@@ -97,13 +101,13 @@ func TestDigestStrongestAnswerable(t *testing.T) {
 				if order == "strong first" {
 					slices.Reverse(fields)
 				}
-				s := scriptedProxy(t, func(req *http.Request) string {
+				s := w.scripted(func(req *http.Request) scripted.Answer {
 					if req.Header.Get("Proxy-Authorization") == "" {
-						return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + strings.Join(fields, ", ") + "\r\nContent-Length: 0\r\n\r\n"
+						return scripted.Challenges(strings.Join(fields, ", "))
 					}
-					return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+					return scripted.PassWith("origin")
 				})
-				tr := s.transport(t, nil)
+				tr := w.through(s)
 				var asked []string
 				tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
 					asked = append(asked, req.Realm)
@@ -111,7 +115,7 @@ func TestDigestStrongestAnswerable(t *testing.T) {
 				})
 				requireOK(t, tr, "http://origin.example/")
 				require.Equal(t, []string{test.realm}, asked)
-				requests := s.requests()
+				requests := s.Requests()
 				require.Contains(t, requests[len(requests)-1].Header.Get("Proxy-Authorization"), `realm="`+test.realm+`"`)
 			})
 		}
@@ -120,17 +124,13 @@ func TestDigestStrongestAnswerable(t *testing.T) {
 
 // With AbsoluteURI the digest-uri is the request-target, to the letter.
 func TestDigestAbsoluteURI(t *testing.T) {
-	s := scriptedProxy(t, func(req *http.Request) string {
-		if req.Header.Get("Proxy-Authorization") == "" {
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n, qop=auth\r\nContent-Length: 0\r\n\r\n"
-		}
-		return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
-	})
+	w := newWorld(t)
+	s := w.scripted(scripted.Demand(scripted.Challenges("Digest realm=r, nonce=n, qop=auth"), scripted.PassWith("origin")))
 	for target, host := range map[string]string{
 		"http://o.test": "", "http://o.test?x=1": "", "http://o.test/a?": "", "http://o.test/a": "virtual.test",
 		"http://bücher.test:8080/a": "", "http://[fe80::1%25lo]/x": "", "http://u:p@o.test/a%2Fb#frag": "",
 	} {
-		tr := s.transport(t, nil)
+		tr := w.through(s)
 		tr.Schemes = []proxyauth.Scheme{proxyauth.DigestWith(proxyauth.DigestOptions{AbsoluteURI: true})}
 		req, err := http.NewRequest("GET", target, nil)
 		require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestDigestAbsoluteURI(t *testing.T) {
 		resp, err := tr.RoundTrip(req)
 		require.NoError(t, err)
 		resp.Body.Close()
-		requests := s.requests()
+		requests := s.Requests()
 		last := requests[len(requests)-1]
 		require.Contains(t, last.Header.Get("Proxy-Authorization"), `uri="`+last.RequestURI+`"`, target)
 	}
@@ -154,19 +154,20 @@ func TestDigestInfoInSeveralFields(t *testing.T) {
 		"header and trailer": {"Trailer: Proxy-Authentication-Info\r\nProxy-Authentication-Info: %s\r\n", "Proxy-Authentication-Info: qop=auth\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
 			info, nonce := `nextnonce="1"`, "0"
-			s := scriptedProxy(t, func(req *http.Request) string {
+			s := w.scripted(func(req *http.Request) scripted.Answer {
 				if !strings.Contains(req.Header.Get("Proxy-Authorization"), `nonce="`+nonce+`"`) {
-					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=0, qop=auth, stale=true\r\nContent-Length: 0\r\n\r\n"
+					return scripted.Challenges("Digest realm=r, nonce=0, qop=auth, stale=true")
 				}
 				nonce = "1"
 				header, trailer := strings.ReplaceAll(where[0], "%s", info), where[1]
-				return "HTTP/1.1 200 OK\r\n" + header + "Transfer-Encoding: chunked\r\n\r\n6\r\norigin\r\n0\r\n" + trailer + "\r\n"
+				return scripted.Raw("HTTP/1.1 200 OK\r\n" + header + "Transfer-Encoding: chunked\r\n\r\n6\r\norigin\r\n0\r\n" + trailer + "\r\n")
 			})
-			tr := s.transport(t, nil)
+			tr := w.through(s)
 			requireOK(t, tr, "http://origin.example/")
 			requireOK(t, tr, "http://origin.example/")
-			require.Len(t, s.requests(), 3, "one 407 for both")
+			require.Len(t, s.Requests(), 3, "one 407 for both")
 
 			info = `rspauth="00000000000000000000000000000000"`
 			_, _, err := fetch(tr, "http://origin.example/")
@@ -240,17 +241,21 @@ func TestDigestStrictNonceCount(t *testing.T) {
 		"exact":     {Realm: "r", ExactNC: true},
 		"short":     {Realm: "r", NonceUses: 5, NextNonce: true},
 	} {
-		o := newOrigin(t)
-		for way, url := range o.ways() {
+		for _, way := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{d}, Users: alice})
-				tr := newTransport(t, p, o)
-				tr.Base.DisableKeepAlives = way == "tunnel" // a CONNECT for each request
-				tr.Base.ForceAttemptHTTP2 = false
-				tr.Base.MaxIdleConnsPerHost = 50
-				concurrently(t, 50, 500, tr, url)
-				require.Zero(t, p.Refused("alice"))
-				t.Logf("%d requests, %d of them 407", p.Counts().Requests, p.Counts().Challenges)
+				t.Parallel()
+				inBubble(t, func(t *testing.T, w *world) {
+					p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{d}, Users: alice})
+					tr := w.newTransport(p)
+					tr.Base.MaxIdleConnsPerHost = 50
+					var rt http.RoundTripper = tr
+					if way == "tunnel" { // a CONNECT for each request
+						rt = &http.Transport{DialContext: tr.DialContext, DisableKeepAlives: true}
+					}
+					concurrently(t, 50, 500, rt, w.HTTP.URL)
+					require.Zero(t, p.Refused("alice"))
+					t.Logf("%d requests, %d of them 407", p.Counts().Requests, p.Counts().Challenges)
+				})
 			})
 		}
 	}
@@ -270,6 +275,7 @@ func TestDigestAlwaysStale(t *testing.T) {
 
 // One 407 for the lifetime of a nonce, not one for each connection.
 func TestDigestNonceLifetime(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", NonceUses: 10}}, Users: alice})
 	tr := newTransport(t, p, o)
@@ -357,23 +363,23 @@ func TestDigestStreams(t *testing.T) {
 // A strict proxy that lets a request pass which was sent to get a nonce, a
 // request without a method, and an origin that answers with the proxy's field.
 func TestDigestOddReplies(t *testing.T) {
-	o := newOrigin(t)
+	w := newWorld(t)
 	n := 0
-	s := scriptedProxy(t, func(req *http.Request) string {
+	s := w.scripted(func(req *http.Request) scripted.Answer {
 		n++
 		if req.Header.Get("Proxy-Authorization") == "" {
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=r, nonce=n" + fmt.Sprint(n) + "\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Challenges(fmt.Sprint("Digest realm=r, nonce=n", n))
 		}
-		return "HTTP/1.1 200 OK\r\nProxy-Authentication-Info: garbage\r\nContent-Length: 6\r\n\r\norigin"
+		return scripted.Page(200, "origin", "Proxy-Authentication-Info: garbage")
 	})
-	tr := s.transport(t, o)
-	requireOK(t, tr, o.HTTP.URL)
-	requireOK(t, tr, o.HTTP.URL)
+	tr := w.through(s)
+	requireOK(t, tr, w.HTTP.URL)
+	requireOK(t, tr, w.HTTP.URL)
 
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
-	u, err := url.Parse(o.HTTP.URL)
+	p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r"}}, Users: alice})
+	u, err := url.Parse(w.HTTP.URL)
 	require.NoError(t, err)
-	resp, err := newTransport(t, p, o).RoundTrip(&http.Request{URL: u, Header: http.Header{}}) // a GET
+	resp, err := w.newTransport(p).RoundTrip(&http.Request{URL: u, Header: http.Header{}}) // a GET
 	require.NoError(t, err)
 	resp.Body.Close()
 	require.Equal(t, 200, resp.StatusCode)
@@ -412,59 +418,59 @@ func TestDigestReplay(t *testing.T) {
 // the request that has got a nonce for itself is the one attempt with the old
 // password.
 func TestDigestPasswordChangedAtStrictProxy(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", ExactNC: true}}, Users: alice})
-	tr := newTransport(t, p, o)
-	source := &rotating{}
-	source.password.Store("open sesame")
-	tr.Credentials = source
-	concurrently(t, 50, 500, tr, o.HTTP.URL) // shows that it is strict
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", ExactNC: true}}, Users: alice})
+		tr := w.newTransport(p)
+		source := &rotating{}
+		source.password.Store("open sesame")
+		tr.Credentials = source
+		concurrently(t, 50, 500, tr, w.HTTP.URL) // shows that it is strict
 
-	const slow = 100
-	hold, held := make(chan struct{}), make(chan struct{}, slow)
-	release := sync.OnceFunc(func() { close(hold) })
-	t.Cleanup(release)
-	o.mu.Lock()
-	o.handler = func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == "/slow" {
-			held <- struct{}{}
-			<-hold
+		const slow = 100
+		hold, held := make(chan struct{}), make(chan struct{}, slow)
+		release := sync.OnceFunc(func() { close(hold) })
+		t.Cleanup(release)
+		w.mu.Lock()
+		w.handler = func(rw http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/slow" {
+				held <- struct{}{}
+				<-hold
+			}
+			io.WriteString(rw, "origin")
 		}
-		io.WriteString(w, "origin")
-	}
-	o.mu.Unlock()
-	ended := make(chan error, slow)
-	for range slow {
-		go func() { _, _, err := fetch(tr, o.HTTP.URL+"/slow"); ended <- err }()
-	}
-	for range slow {
-		<-held
-	}
-	p.SetUser("alice", "open wheat")
-	for range 3 {
-		_, _, err := fetch(tr, o.HTTP.URL)
-		assert.ErrorIs(t, err, proxyauth.ErrRejected)
-	}
-	assert.Equal(t, 1, p.Refused("alice"))
-	source.password.Store("open wheat")
-	requireOK(t, tr, o.HTTP.URL)
-	release()
-	for range slow {
-		assert.NoError(t, <-ended)
-	}
-	requireOK(t, tr, o.HTTP.URL)
+		w.mu.Unlock()
+		ended := make(chan error, slow)
+		for range slow {
+			go func() { _, _, err := fetch(tr, w.HTTP.URL+"/slow"); ended <- err }()
+		}
+		for range slow {
+			<-held
+		}
+		p.SetUser("alice", "open wheat")
+		for range 3 {
+			_, _, err := fetch(tr, w.HTTP.URL)
+			assert.ErrorIs(t, err, proxyauth.ErrRejected)
+		}
+		assert.Equal(t, 1, p.Refused("alice"))
+		source.password.Store("open wheat")
+		requireOK(t, tr, w.HTTP.URL)
+		release()
+		for range slow {
+			assert.NoError(t, <-ended)
+		}
+		requireOK(t, tr, w.HTTP.URL)
+	})
 }
 
 // The trailer of a CONNECT that is refused.
 func TestDigestTrailerOfRefusal(t *testing.T) {
-	s := scriptedProxy(t, func(req *http.Request) string {
-		if req.Header.Get("Proxy-Authorization") == "" {
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"r\", qop=\"auth\", nonce=\"n\"\r\n" + noBody + "\r\n"
-		}
-		return "HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\nTrailer: Proxy-Authentication-Info\r\n\r\n" +
-			"2\r\nno\r\n0\r\nProxy-Authentication-Info: nextnonce=\"m\"\r\n\r\n"
-	})
-	_, err := s.transport(t, newOrigin(t)).DialContext(t.Context(), "tcp", "origin.example:443")
+	w := newWorld(t)
+	s := w.scripted(scripted.Demand(
+		scripted.Challenge("Digest", "realm", "r", "qop", "auth", "nonce", "n"),
+		scripted.Raw("HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\nTrailer: Proxy-Authentication-Info\r\n\r\n"+
+			"2\r\nno\r\n0\r\nProxy-Authentication-Info: nextnonce=\"m\"\r\n\r\n")))
+	_, err := w.through(s).DialContext(t.Context(), "tcp", "origin.example:443")
 	var refusal *proxyauth.ConnectError
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, "no", string(refusal.Body))

@@ -7,95 +7,17 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/memconn"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 )
-
-// A byteProxy is a proxy in memory that answers with given bytes, whatever it is
-// asked: the first request with the first answer, and so on over all
-// connections. It hangs up when it has no more, and when its answer leaves the
-// client waiting.
-type byteProxy struct {
-	mu         sync.Mutex
-	answers    []string
-	open       int      // connections that the client has not closed
-	authorized []string // the values of Proxy-Authorization that it got
-	tunnelled  string   // what came through a tunnel
-	serving    sync.WaitGroup
-}
-
-// patience is how long a byteProxy waits for the next request on a connection.
-// Too short a one is a proxy that hangs up, too.
-const patience = 2 * time.Millisecond
-
-func (p *byteProxy) dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	p.mu.Lock()
-	p.open++
-	p.mu.Unlock()
-	p.serving.Go(func() { p.serve(server) })
-	return &byteConn{Conn: client, p: p}, nil
-}
-
-func (p *byteProxy) serve(c net.Conn) {
-	defer c.Close()
-	in := bufio.NewReader(c)
-	for {
-		c.SetReadDeadline(time.Now().Add(patience))
-		req, err := http.ReadRequest(in)
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		p.authorized = append(p.authorized, req.Header["Proxy-Authorization"]...)
-		if len(p.answers) == 0 {
-			p.mu.Unlock()
-			return
-		}
-		answer := p.answers[0]
-		p.answers = p.answers[1:]
-		last := len(p.answers) == 0
-		p.mu.Unlock()
-		if req.Header.Get("Expect") == "" {
-			io.Copy(io.Discard, req.Body)
-		}
-		if _, err := io.WriteString(c, answer); err != nil {
-			return
-		}
-		if resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), req); err == nil && resp.StatusCode/100 == 2 && req.Method == http.MethodConnect {
-			c.SetReadDeadline(time.Now().Add(patience))
-			through, _ := io.ReadAll(in)
-			p.mu.Lock()
-			p.tunnelled += string(through)
-			p.mu.Unlock()
-			return
-		}
-		if last {
-			return
-		}
-	}
-}
-
-type byteConn struct {
-	net.Conn
-	p    *byteProxy
-	once sync.Once
-}
-
-func (c *byteConn) Close() error {
-	c.once.Do(func() {
-		c.p.mu.Lock()
-		c.p.open--
-		c.p.mu.Unlock()
-	})
-	return c.Conn.Close()
-}
 
 // fuzzSchemes are the schemes that one byte of FuzzTransport chooses from.
 var fuzzSchemes = [][]proxyauth.Scheme{
@@ -131,46 +53,88 @@ func FuzzTransport(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, answers string, shape uint8) {
-		way, schemes, kind := shape%3, fuzzSchemes[shape/3%6], shape/18%3
-		before := runtime.NumGoroutine()
-		p := &byteProxy{answers: strings.Split(answers, "\x00")}
-		tr := &proxyauth.Transport{
-			Base: &http.Transport{
-				DialContext: p.dial, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.test:3128"}),
-				ExpectContinueTimeout: time.Millisecond, TLSHandshakeTimeout: 5 * time.Second,
-			},
-			Credentials: proxyauth.UserPassword("alice", "open sesame"),
-			Schemes:     schemes,
-		}
-		// The proxy always hangs up: who is still waiting then, waits for ever.
-		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
-		defer cancel()
-		for range 2 {
-			var err error
-			if way == 2 {
-				var c net.Conn
-				if c, err = tr.DialContext(ctx, "tcp", "origin.test:25"); err == nil {
-					io.WriteString(c, "hello\r\n")
-					c.Close()
-				}
-			} else {
-				err = fuzzRoundTrip(t, ctx, tr, way, kind)
-			}
-			if err != nil {
-				if errors.Is(err, context.DeadlineExceeded) {
-					t.Fatalf("still waiting: %v", err)
-				}
-				requireNoSecret(t, err.Error(), p.authorized)
-			}
-		}
-		tr.CloseIdleConnections()
-		p.serving.Wait()
-		if strings.Contains(p.tunnelled, "roxy-") || strings.Contains(p.tunnelled, "open sesame") {
-			t.Fatalf("through the tunnel: %q", p.tunnelled)
-		}
-		await(t, "connections", func() int { p.mu.Lock(); defer p.mu.Unlock(); return p.open }, 0)
-		await(t, "goroutines", runtime.NumGoroutine, before)
+		synctest.Test(t, func(t *testing.T) { fuzzTransport(t, strings.Split(answers, "\x00"), shape) })
 	})
+}
+
+func fuzzTransport(t *testing.T, answers []string, shape uint8) {
+	way, schemes, kind := shape%3, fuzzSchemes[shape/3%6], shape/18%3
+	var network memconn.Network
+	var tunnelled strings.Builder
+	p := scripted.New(scripted.Config{
+		Listener: network.Listen("proxy.test:3128"), IdleTimeout: time.Minute, Script: byteScript(answers, &tunnelled),
+	})
+	var open atomic.Int32
+	tr := &proxyauth.Transport{
+		Base: &http.Transport{
+			DialContext: func(ctx context.Context, transport, addr string) (net.Conn, error) {
+				c, err := network.DialContext(ctx, transport, addr)
+				if err != nil {
+					return nil, err
+				}
+				open.Add(1)
+				return &closeCounted{Conn: c, open: &open}, nil
+			},
+			Proxy: http.ProxyURL(p.URL()), ExpectContinueTimeout: time.Second, TLSHandshakeTimeout: 5 * time.Second,
+		},
+		Credentials: proxyauth.UserPassword("alice", "open sesame"),
+		Schemes:     schemes,
+	}
+	// The proxy always hangs up: who is still waiting then, waits for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+	defer cancel()
+	for range 2 {
+		var err error
+		if way == 2 {
+			var c net.Conn
+			if c, err = tr.DialContext(ctx, "tcp", "origin.test:25"); err == nil {
+				io.WriteString(c, "hello\r\n")
+				c.Close()
+			}
+		} else {
+			err = fuzzRoundTrip(t, ctx, tr, way, kind)
+		}
+		if err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("still waiting: %v", err)
+			}
+			requireNoSecret(t, err.Error(), p.Authorizations())
+		}
+	}
+	tr.CloseIdleConnections()
+	synctest.Wait()
+	if n := open.Load(); n != 0 {
+		t.Fatalf("%d connections are open", n)
+	}
+	p.Close()
+	if strings.Contains(tunnelled.String(), "roxy-") || strings.Contains(tunnelled.String(), "open sesame") {
+		t.Fatalf("through the tunnel: %q", tunnelled.String())
+	}
+}
+
+// byteScript answers with given bytes, whatever is asked: the first request with
+// the first answer, and so on over all connections. It hangs up when it has no
+// more, and notes what comes through a tunnel.
+func byteScript(answers []string, tunnelled io.Writer) scripted.Script {
+	var mu sync.Mutex
+	return func(req *http.Request) scripted.Answer {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(answers) == 0 {
+			return scripted.HangUp()
+		}
+		text := answers[0]
+		answers = answers[1:]
+		answer := scripted.Raw(text)
+		resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(text)), req)
+		switch {
+		case err == nil && resp.StatusCode/100 == 2 && req.Method == http.MethodConnect:
+			return answer.Then(scripted.Receive(tunnelled))
+		case len(answers) == 0:
+			return answer.Then(scripted.HangUp())
+		}
+		return answer
+	}
 }
 
 func fuzzRoundTrip(t *testing.T, ctx context.Context, tr *proxyauth.Transport, way, kind uint8) error {
@@ -197,23 +161,10 @@ func fuzzRoundTrip(t *testing.T, ctx context.Context, tr *proxyauth.Transport, w
 		resp.Body.Close()
 	}
 	if kind > 0 {
-		await(t, "bodies that were not closed", func() int { return 1 - int(body.closed.Load()) }, 0)
+		synctest.Wait()
 		if n := body.closed.Load(); n != 1 {
 			t.Fatalf("the body was closed %d times", n)
 		}
 	}
 	return err
-}
-
-// await waits for a count to come down to want.
-func await(t testing.TB, what string, count func() int, want int) {
-	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for wait := 10 * time.Microsecond; count() > want; wait = min(2*wait, 10*time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d %s, and not %d:\n%s", count(), what, want, stacks[:runtime.Stack(stacks, true)])
-		}
-		time.Sleep(wait) // there is nothing to be told by
-	}
 }

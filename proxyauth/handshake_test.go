@@ -1,15 +1,16 @@
 package proxyauth_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -24,52 +25,52 @@ func ntlmStep(req *http.Request) int {
 	return 0
 }
 
-// ntlmProxy asks for NTLM, each leg with these lines, and then gives the answer.
-func ntlmProxy(t *testing.T, status, fields, answer string) *scriptedServer {
-	return scriptedProxy(t, func(req *http.Request) string {
-		end := ""
-		if req.Close {
-			end = hangUp
+// ntlmScript demands NTLM and answers its legs with these challenges, of which
+// the first is to type 1, and then gives the last answer.
+func ntlmScript(bare, type2, last scripted.Answer) scripted.Script {
+	return func(req *http.Request) scripted.Answer {
+		answer := map[int]scripted.Answer{0: bare, 1: type2, 3: last}[ntlmStep(req)]
+		if req.Close && ntlmStep(req) != 3 {
+			return answer.Then(scripted.HangUp())
 		}
-		switch ntlmStep(req) {
-		case 3:
-			return answer
-		case 1:
-			return status + "\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\n" + fields + "\r\n" + end
-		}
-		return status + "\r\nProxy-Authenticate: NTLM\r\n" + fields + "\r\n" + end
-	})
+		return answer
+	}
 }
 
-const (
-	noBody  = "Content-Length: 0\r\n"
-	passed  = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
-	kept10  = noBody + "Proxy-Connection: keep-alive\r\n"
-	passed0 = "HTTP/1.0 200 OK\r\nProxy-Connection: keep-alive\r\nContent-Length: 6\r\n\r\norigin"
-)
+// byNTLM is a proxy that takes any NTLM.
+func byNTLM(last scripted.Answer) scripted.Script {
+	return ntlmScript(scripted.Challenge("NTLM"), scripted.Challenges("NTLM "+stubType2), last)
+}
 
 // What HTTP/1.0 proxies say in ISO-8859-1 is no UTF-8, and grows where its case
 // is changed.
 func TestNTLMLatin1(t *testing.T) {
-	o := newOrigin(t)
 	for name, reason := range map[string]string{
 		"one": "Authentification n\xe9cessaire", "many": strings.Repeat("\xe9", 100), "more": strings.Repeat("\xe9", 5000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := ntlmProxy(t, "HTTP/1.0 407 "+reason, kept10, passed0)
-			requireOK(t, s.transport(t, o), o.HTTP.URL)
-			require.Equal(t, 2, s.conns) // to find out, and for the handshake
+			w := newWorld(t)
+			say := func(status, field, content string) scripted.Answer {
+				return scripted.Raw(fmt.Sprintf("HTTP/1.0 %s\r\n%sProxy-Connection: keep-alive\r\nContent-Length: %d\r\n\r\n%s", status, field, len(content), content))
+			}
+			s := w.scripted(ntlmScript(
+				say("407 "+reason, "Proxy-Authenticate: NTLM\r\n", ""),
+				say("407 "+reason, "Proxy-Authenticate: NTLM "+stubType2+"\r\n", ""),
+				say("200 OK", "", "origin")))
+			requireOK(t, w.through(s), w.HTTP.URL)
+			require.Equal(t, 2, s.Connections()) // to find out, and for the handshake
 		})
 	}
 }
 
 // A 407 to HEAD has no body, whatever it says of its length (RFC 9110 §9.3.2).
 func TestNTLMHead(t *testing.T) {
-	o := newOrigin(t)
-	s := ntlmProxy(t, "HTTP/1.1 407 Who", "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
-	req, err := http.NewRequest("HEAD", o.HTTP.URL, nil)
+	w := newWorld(t)
+	without := func(value string) scripted.Answer { return scripted.Head407(value).Then(scripted.Raw("\r\n")) }
+	s := w.scripted(ntlmScript(without("NTLM"), without("NTLM "+stubType2), scripted.Raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")))
+	req, err := http.NewRequest("HEAD", w.HTTP.URL, nil)
 	require.NoError(t, err)
-	resp, err := s.transport(t, o).RoundTrip(req)
+	resp, err := w.through(s).RoundTrip(req)
 	require.NoError(t, err)
 	require.Equal(t, 200, resp.StatusCode)
 }
@@ -77,13 +78,13 @@ func TestNTLMHead(t *testing.T) {
 // A wish to close the connection is for the last leg, in whatever case the field
 // is in the map.
 func TestNTLMConnectionClose(t *testing.T) {
-	o := newOrigin(t)
+	w := newWorld(t)
 	for _, name := range []string{"Connection", "connection"} {
-		s := ntlmProxy(t, "HTTP/1.1 407 Who", noBody, passed)
-		req, err := http.NewRequest("GET", o.HTTP.URL, nil)
+		s := w.scripted(byNTLM(scripted.PassWith("origin")))
+		req, err := http.NewRequest("GET", w.HTTP.URL, nil)
 		require.NoError(t, err)
 		req.Header[name] = []string{"close"}
-		resp, err := s.transport(t, o).RoundTrip(req)
+		resp, err := w.through(s).RoundTrip(req)
 		require.NoError(t, err)
 		resp.Body.Close()
 		require.Equal(t, 200, resp.StatusCode)
@@ -93,32 +94,23 @@ func TestNTLMConnectionClose(t *testing.T) {
 // After 101 the connection is the caller's, byte by byte, also where they look
 // like the beginning of a response.
 func TestNTLMUpgrade(t *testing.T) {
-	o := newOrigin(t)
-	s := scriptedProxy(t, func(req *http.Request) string {
-		switch ntlmStep(req) {
-		case 3:
-			return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + echoes101
-		case 1:
-			return "HTTP/1.1 407 Who\r\n" + noBody + "Proxy-Authenticate: NTLM " + stubType2 + "\r\n\r\n"
-		}
-		return "HTTP/1.1 407 Who\r\n" + noBody + "Proxy-Authenticate: NTLM\r\n\r\n"
-	})
 	for _, typed := range []string{"G", "H", "HTTP/1.0 x\nproxy-connection: y\n\n"} {
-		req, err := http.NewRequest("POST", o.HTTP.URL, nil)
-		require.NoError(t, err)
-		req.Header.Set("Connection", "Upgrade")
-		req.Header.Set("Upgrade", "tcp")
-		resp, err := s.transport(t, o).RoundTrip(req)
-		require.NoError(t, err)
-		stream := resp.Body.(io.ReadWriteCloser)
-		stop := time.AfterFunc(5*time.Second, func() { stream.Close() })
-		io.WriteString(stream, typed)
-		got := make([]byte, len(typed))
-		_, err = io.ReadFull(stream, got)
-		require.NoError(t, err, "no echo of %q", typed)
-		require.Equal(t, typed, string(got))
-		stop.Stop()
-		stream.Close()
+		inBubble(t, func(t *testing.T, w *world) { // who waits here, waits for ever
+			s := w.scripted(byNTLM(scripted.Raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n").Then(scripted.Echo())))
+			req, err := http.NewRequest("POST", w.HTTP.URL, nil)
+			require.NoError(t, err)
+			req.Header.Set("Connection", "Upgrade")
+			req.Header.Set("Upgrade", "tcp")
+			resp, err := w.through(s).RoundTrip(req)
+			require.NoError(t, err)
+			stream := resp.Body.(io.ReadWriteCloser)
+			defer stream.Close()
+			io.WriteString(stream, typed)
+			got := make([]byte, len(typed))
+			_, err = io.ReadFull(stream, got)
+			require.NoError(t, err, "no echo of %q", typed)
+			require.Equal(t, typed, string(got))
+		})
 	}
 }
 

@@ -2,16 +2,22 @@ package proxyauth_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,6 +31,7 @@ func TestMain(m *testing.M) {
 	// No ticket of whoever runs the tests.
 	os.Setenv("KRB5CCNAME", "FILE:/nonexistent")
 	os.Unsetenv("KRB5_CLIENT_KTNAME")
+	debug.SetGCPercent(400) // nearly all that tests allocate is short-lived
 	goleak.VerifyTestMain(m)
 }
 
@@ -40,16 +47,51 @@ type origin struct {
 	drain    func(*http.Request) // nil: bodies are kept
 }
 
+// newOrigin starts one on sockets; see newWorld for those in memory.
 func newOrigin(t testing.TB) *origin {
 	o := &origin{}
 	o.HTTP = httptest.NewServer(o)
 	o.HTTPS = httptest.NewUnstartedServer(o)
-	o.HTTPS.EnableHTTP2 = true
-	o.HTTPS.StartTLS()
+	o.startTLS()
 	t.Cleanup(o.HTTP.Close)
 	t.Cleanup(o.HTTPS.Close)
 	return o
 }
+
+func (o *origin) startTLS() {
+	o.HTTPS.EnableHTTP2 = true
+	o.HTTPS.TLS = &tls.Config{Certificates: []tls.Certificate{originCertificate()}}
+	o.HTTPS.StartTLS()
+}
+
+// originCertificate is that of all origins, for the names of httptest's own. With
+// its key of ECDSA a handshake costs a small part of that with RSA.
+var originCertificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{Organization: []string{"Acme Co"}},
+		NotBefore:             time.Unix(0, 0), // a bubble's clock begins in 2000
+		NotAfter:              time.Date(2084, 1, 1, 0, 0, 0, 0, time.UTC),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		DNSNames:              []string{"example.com"},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+})
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	var body []byte
@@ -173,10 +215,7 @@ func dialOnly(addr string) func(context.Context, string, string) (net.Conn, erro
 // relayTLS starts a man in the middle: he ends TLS with a certificate of his
 // own and passes all on to p by TLS.
 func relayTLS(t testing.TB, p *proxytest.Proxy) (addr string, cert *x509.Certificate) {
-	server := httptest.NewUnstartedServer(nil) // for its certificate
-	server.StartTLS()
-	server.Close()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{originCertificate()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	go accept(l, func(c net.Conn) {
@@ -189,5 +228,5 @@ func relayTLS(t testing.TB, p *proxytest.Proxy) (addr string, cert *x509.Certifi
 		go func() { io.Copy(target, c); target.CloseWrite() }()
 		io.Copy(c, target)
 	})
-	return l.Addr().String(), server.Certificate()
+	return l.Addr().String(), originCertificate().Leaf
 }

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -26,7 +28,14 @@ func withTicket(t testing.TB, p *proxytest.Proxy) proxyauth.NegotiateOptions {
 
 // newKerberosTransport goes through p with a ticket and without credentials.
 func newKerberosTransport(t testing.TB, p *proxytest.Proxy, o *origin) *watchedTransport {
-	tr := newTransport(t, p, o)
+	return byTicket(t, newTransport(t, p, o), p)
+}
+
+func (w *world) newKerberosTransport(p *proxytest.Proxy) *watchedTransport {
+	return byTicket(w.t, w.newTransport(p), p)
+}
+
+func byTicket(t testing.TB, tr *watchedTransport, p *proxytest.Proxy) *watchedTransport {
 	tr.Credentials = nil
 	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(withTicket(t, p)), proxyauth.NTLM(), proxyauth.Digest(), proxyauth.Basic()}
 	return tr
@@ -47,6 +56,7 @@ func negotiated(p *proxytest.Proxy) (tokens, denials int) {
 
 // After kinit as somebody else no connection or tunnel of the former user is used.
 func TestNegotiateKinitAsAnother(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	for way, url := range o.ways() {
 		t.Run(way, func(t *testing.T) {
@@ -72,6 +82,7 @@ func TestNegotiateKinitAsAnother(t *testing.T) {
 // Once Negotiate is known there is no 407: a token in the first request of a new
 // connection, and one for each connection or for each request.
 func TestNegotiateTrips(t *testing.T) {
+	t.Parallel()
 	for name, auth := range map[string]proxytest.Negotiate{
 		"remembers":        {RequireMutual: true, FinalToken: true},
 		"without AP-REP":   {},
@@ -105,22 +116,26 @@ func TestNegotiateTrips(t *testing.T) {
 }
 
 func TestNegotiateConcurrently(t *testing.T) {
-	o := newOrigin(t)
 	for _, perRequest := range []bool{false, true} {
-		for way, url := range o.ways() {
+		for _, way := range ways {
 			t.Run(way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{PerRequest: perRequest}}, Users: alice})
-				tr := newKerberosTransport(t, p, o)
-				tr.Base.ForceAttemptHTTP2 = false
-				concurrently(t, 50, 500, tr, url)
-				_, denials := negotiated(p)
-				t.Logf("%+v", p.Counts())
-				if perRequest && way == "forward" {
-					require.LessOrEqual(t, denials, 51) // those under way when it was found out
-				} else {
-					require.Equal(t, 1, denials)
-				}
-				require.Zero(t, p.Refused("alice"))
+				t.Parallel()
+				inBubble(t, func(t *testing.T, w *world) {
+					url := w.ways()[way]
+					p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{PerRequest: perRequest}}, Users: alice})
+					tr := w.newKerberosTransport(p)
+					tr.Base.ForceAttemptHTTP2 = false
+					concurrently(t, 50, 500, tr, url)
+					synctest.Wait() // dials that no request waits for any more
+					_, denials := negotiated(p)
+					t.Logf("%+v", p.Counts())
+					if perRequest && way == "forward" {
+						require.LessOrEqual(t, denials, 51) // those under way when it was found out
+					} else {
+						require.Equal(t, 1, denials)
+					}
+					require.Zero(t, p.Refused("alice"))
+				})
 			})
 		}
 	}
@@ -129,6 +144,7 @@ func TestNegotiateConcurrently(t *testing.T) {
 // Channel binding and mutual authentication, verified by the proxy, and refused
 // when wrong.
 func TestNegotiateBinding(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	p := proxytest.NewTLS(proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{RequireChannelBinding: true, RequireMutual: true, FinalToken: true}}, Users: alice})
 	t.Cleanup(p.Close)
@@ -153,6 +169,7 @@ func TestNegotiateBinding(t *testing.T) {
 // A proxy that offers all four: Kerberos with a ticket; without one the user
 // name and password go by NTLM.
 func TestNegotiateChoice(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	all := []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}, proxytest.Negotiate{}}
 	for way, url := range o.ways() {
@@ -190,6 +207,7 @@ func TestNegotiateChoice(t *testing.T) {
 
 // NTLM inside SPNEGO where there is no ticket, and raw under the name Negotiate.
 func TestNegotiateNTLM(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	for name, auth := range map[string]proxytest.Negotiate{
 		"SPNEGO":      {NTLM: &proxytest.NTLM{}},
@@ -239,23 +257,22 @@ func TestNegotiateFallsThrough(t *testing.T) {
 
 // A refusal is one, in whatever words: a password goes out once.
 func TestNegotiateRejectToken(t *testing.T) {
-	o := newOrigin(t)
+	w := newWorld(t)
 	const reject = "oQcwBaADCgEC" // NegTokenResp, negState reject
-	type2 := "HTTP/1.1 407 Go on\r\nProxy-Authenticate: Negotiate " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
 	var final atomic.Int32
-	s := scriptedProxy(t, func(req *http.Request) string {
+	s := w.scripted(func(req *http.Request) scripted.Answer {
 		switch field := req.Header.Get("Proxy-Authorization"); {
 		case field == "":
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Challenge("Negotiate")
 		case strings.HasPrefix(field, "Negotiate TlRM"): // the answer to a bare type 2
 			final.Add(1)
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Negotiate " + reject + "\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Challenges("Negotiate " + reject)
 		}
-		return type2
+		return scripted.Challenges("Negotiate " + stubType2) // bare
 	})
-	tr := s.transport(t, o)
+	tr := w.through(s)
 	for range 5 {
-		_, _, err := fetch(tr, o.HTTP.URL)
+		_, _, err := fetch(tr, w.HTTP.URL)
 		require.ErrorIs(t, err, proxyauth.ErrRejected)
 	}
 	require.EqualValues(t, 1, final.Load())

@@ -1,3 +1,5 @@
+//go:build gate
+
 package proxyauth_test
 
 import (
@@ -15,27 +17,6 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
-
-// An outcome is what became of a request.
-type outcome struct {
-	status int
-	body   string
-	err    error
-	nilNil bool // neither a response nor an error
-	closed int  // how often the request body was closed; -1: there is none
-}
-
-// An answerError came after the answer had begun, where this package has no say.
-type answerError struct{ error }
-
-func (e answerError) Unwrap() error { return e.error }
-
-func inAnswer(err error) error {
-	if err == nil {
-		return nil
-	}
-	return answerError{err}
-}
 
 // kind names the outcome for the summary.
 func (out outcome) kind(path string) string {

@@ -7,17 +7,18 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -87,69 +88,58 @@ func TestPoolOfDeadConnections(t *testing.T) {
 		require.Len(t, messages(p), 1)
 	})
 	t.Run("forgotten", func(t *testing.T) {
-		var together atomic.Pointer[sync.WaitGroup]
-		s := scriptedProxy(t, func(req *http.Request) string {
-			switch token := req.Header.Get("Proxy-Authorization"); {
-			case token == "":
-				return "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" + hangUp
-			case strings.HasPrefix(token, "NTLM TlRMTVNTUAAB"): // type 1
-				return "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n"
+		inBubble(t, func(t *testing.T, w *world) {
+			s := w.scripted(byNTLM(scripted.After(time.Second, scripted.PassWith("origin"))))
+			tr := w.through(s)
+			const target = "http://origin.example/"
+			requireOK(t, tr, target)
+			var done sync.WaitGroup
+			for range many { // within the second
+				done.Go(func() {
+					_, _, err := fetch(tr, target)
+					assert.NoError(t, err)
+				})
 			}
-			if all := together.Load(); all != nil {
-				all.Done()
-				all.Wait()
-			}
-			return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+			done.Wait()
+			require.Equal(t, 1+many, s.Connections())
+			before := len(s.Requests())
+			requireOK(t, tr, target)
+			require.Len(t, s.Requests(), before+3, "one that was forgotten, and not all; a handshake")
 		})
-		tr := s.transport(t, nil)
-		const target = "http://origin.example/"
-		requireOK(t, tr, target)
-		all := new(sync.WaitGroup)
-		all.Add(many)
-		together.Store(all)
-		var done sync.WaitGroup
-		for range many {
-			done.Go(func() {
-				_, _, err := fetch(tr, target)
-				assert.NoError(t, err)
-			})
-		}
-		done.Wait()
-		together.Store(nil)
-		before := len(s.requests())
-		requireOK(t, tr, target)
-		require.Len(t, s.requests(), before+3, "one that was forgotten, and not all; a handshake")
 	})
 }
 
 // A route that is dropped for newer ones lets go of its connections, those in use
 // when they come back.
 func TestNTLMDroppedRoute(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: alice})
-	s := newSaboteur(t, p.URL.Host)
-	defer s.close()
-	tr := newTransport(t, p, o)
-	proxy := s.url("http")
-	proxy.User = url.UserPassword("alice", "open sesame")
-	tr.Credentials, tr.Proxy = nil, func(*http.Request) (*url.URL, error) { return proxy, nil }
-	req, err := http.NewRequest("POST", o.HTTP.URL, nil)
-	require.NoError(t, err)
-	resp, err := tr.RoundTrip(req)
-	require.NoError(t, err)
-	for n := range 1100 {
-		proxy = &url.URL{Scheme: "http", Host: "127.0.0.1:1", User: url.UserPassword(fmt.Sprint("session-", n), "x")}
-		_, _, err := fetch(tr, o.HTTP.URL)
-		require.Error(t, err)
-	}
-	left := s.left()
-	io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	select {
-	case <-left:
-	case <-time.After(5 * time.Second):
-		t.Error("the connection is idle for ever")
-	}
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{}}, Users: alice})
+		s := newSaboteur(w.listen(), w.dial, p.URL.Host)
+		defer s.close()
+		tr := w.newTransport(p)
+		proxy := s.url("http")
+		proxy.User = url.UserPassword("alice", "open sesame")
+		tr.Credentials, tr.Proxy = nil, func(*http.Request) (*url.URL, error) { return proxy, nil }
+		req, err := http.NewRequest("POST", w.HTTP.URL, nil)
+		require.NoError(t, err)
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		for n := range 1100 {
+			proxy = &url.URL{Scheme: "http", Host: "127.0.0.1:1", User: url.UserPassword(fmt.Sprint("session-", n), "x")}
+			_, _, err := fetch(tr, w.HTTP.URL)
+			require.Error(t, err)
+		}
+		left := s.left()
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		synctest.Wait()
+		select {
+		case <-left:
+		default:
+			t.Error("the connection is idle for ever")
+		}
+	})
 }
 
 // A rotation that many notice at once is one: of tunnels and of handshakes.

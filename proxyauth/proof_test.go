@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -27,6 +28,7 @@ func TestPasswordExpiresAtNight(t *testing.T) {
 			for _, night := range []time.Duration{10 * time.Second, 8 * time.Hour} {
 				for _, tomorrow := range []string{alice["alice"], "new"} {
 					t.Run(fmt.Sprint(name, "/", way, "/", night, "/", tomorrow), func(t *testing.T) {
+						t.Parallel()
 						inBubble(t, func(t *testing.T, w *world) {
 							p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
 							tr := w.newTransport(p)
@@ -103,17 +105,17 @@ func TestProofOfSlowOrigin(t *testing.T) {
 // policy about the target: one attempt for a target, until the credentials
 // change or pass for another.
 func TestForbiddenInDoubt(t *testing.T) {
-	o := newOrigin(t)
-	target := o.HTTPS.Listener.Addr().String()
-	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{RefuseWith: 403}})
-	tr := newTransport(t, p, o)
+	w := newWorld(t)
+	target := w.HTTPS.Listener.Addr().String()
+	p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice, Behaviour: proxytest.Behaviour{RefuseWith: 403}})
+	tr := w.newTransport(p)
 	source := &rotating{}
 	source.password.Store("wrong")
 	tr.Credentials = source
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() {
-			_, _, err := fetch(tr, o.HTTPS.URL)
+			_, _, err := fetch(tr, w.HTTPS.URL)
 			var refused *proxyauth.ConnectError
 			if assert.ErrorAs(t, err, &refused) {
 				assert.Equal(t, 403, refused.StatusCode)
@@ -123,31 +125,31 @@ func TestForbiddenInDoubt(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, 1, p.Attempts("alice"))
-	_, _, err := fetch(tr, o.HTTPS.URL)
+	_, _, err := fetch(tr, w.HTTPS.URL)
 	require.ErrorContains(t, err, "so this request was not sent")
 
 	source.password.Store("open sesame")
-	requireOK(t, tr, o.HTTPS.URL)
+	requireOK(t, tr, w.HTTPS.URL)
 
 	// The policy of a proxy that knows the user.
 	allowed := false
-	s := scriptedProxy(t, func(req *http.Request) string {
+	s := w.scripted(func(req *http.Request) scripted.Answer {
 		switch {
 		case req.Header.Get("Proxy-Authorization") == "":
-			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Challenge("Basic", "realm", "r")
 		case req.Method == "CONNECT" && !allowed:
-			return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+			return scripted.Status(403)
 		}
-		return "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"
+		return scripted.PassWith("origin")
 	})
-	tr = s.transport(t, o)
+	tr = w.through(s)
 	_, err = tr.DialContext(t.Context(), "tcp", "a.example:443")
 	require.ErrorContains(t, err, "403")
-	asked := len(s.requests())
+	asked := len(s.Requests())
 	_, err = tr.DialContext(t.Context(), "tcp", "a.example:443")
 	require.ErrorContains(t, err, "403")
-	require.Len(t, s.requests(), asked, "not sent again")
-	requireOK(t, tr, o.HTTP.URL) // which shows that the credentials are right
+	require.Len(t, s.Requests(), asked, "not sent again")
+	requireOK(t, tr, w.HTTP.URL) // which shows that the credentials are right
 	allowed = true
 	conn, err := tr.DialContext(t.Context(), "tcp", "a.example:443")
 	require.NoError(t, err)

@@ -73,6 +73,7 @@ func tunnels(t testing.TB, p *proxytest.Proxy) (targets []string, statuses []int
 // SMTP with STARTTLS (RFC 3207): a protocol in which the server speaks first,
 // and which becomes TLS on the way.
 func TestSMTP(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t) // for its certificate
 	mails := make(chan string, 2)
 	addr := serveTCP(t, func(c net.Conn) { serveSMTP(c, o.HTTPS.TLS.Certificates, mails) })
@@ -275,6 +276,7 @@ func (f *ftpFiles) control(c net.Conn) {
 // a *net.TCPConn, so that io.Copy splices; by https:// proxies a *tls.Conn;
 // with early bytes of the target it still has deadlines and halves.
 func TestTunnelConn(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	accepted := make(chan *net.TCPConn)
 	addr := serveTCP(t, func(c net.Conn) {

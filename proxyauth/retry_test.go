@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -18,10 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
-
-var soon = &proxyauth.RetryPolicy{Delay: time.Millisecond}
 
 // The pauses of the default: 1, 2 and 4 seconds, each a quarter more or less.
 func TestRetryPauses(t *testing.T) {
@@ -85,40 +85,41 @@ func TestRetryPauses(t *testing.T) {
 }
 
 // flaky dials, but fails the first n times.
-func flaky(n int32) func(context.Context, string, string) (net.Conn, error) {
+func flaky(n int32, dial dialFunc) dialFunc {
 	var left atomic.Int32
 	left.Store(n)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if left.Add(-1) >= 0 {
 			return nil, errors.New("network is unreachable")
 		}
-		var d net.Dialer
-		return d.DialContext(ctx, network, addr)
+		return dial(ctx, network, addr)
 	}
 }
 
 // Dialing the proxy, on all ways out; bodies and streams are not touched by it.
 func TestRetryDial(t *testing.T) {
-	o := newOrigin(t)
 	for name, auth := range map[string]proxytest.Auth{"Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{}} {
-		for way, target := range o.ways() {
+		for _, way := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
-				tr := newTransport(t, p, o)
-				tr.Base.DialContext = flaky(2)
-				_, _, err := fetch(tr, target)
-				require.ErrorContains(t, err, "unreachable", "off by default")
+				inBubble(t, func(t *testing.T, w *world) {
+					target := w.ways()[way]
+					p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+					tr := w.newTransport(p)
+					tr.Base.DialContext = flaky(2, w.dial)
+					_, _, err := fetch(tr, target)
+					require.ErrorContains(t, err, "unreachable", "off by default")
 
-				tr = newTransport(t, p, o)
-				tr.Base.DialContext = flaky(2)
-				tr.Retry = soon
-				var logged bytes.Buffer
-				tr.Logger = slog.New(slog.NewTextHandler(&logged, nil))
-				_, err = post(t, tr, target, &countedBody{Reader: strings.NewReader("stream")})
-				require.NoError(t, err)
-				require.Equal(t, "stream", o.bodies[len(o.bodies)-1])
-				require.EqualValues(t, 2, tr.Stats().Retries)
-				require.Equal(t, 2, strings.Count(logged.String(), "trying again"))
+					tr = w.newTransport(p)
+					tr.Base.DialContext = flaky(2, w.dial)
+					tr.Retry = &proxyauth.RetryPolicy{}
+					var logged bytes.Buffer
+					tr.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+					_, err = post(t, tr, target, &countedBody{Reader: strings.NewReader("stream")})
+					require.NoError(t, err)
+					require.Equal(t, "stream", w.bodies[len(w.bodies)-1])
+					require.EqualValues(t, 2, tr.Stats().Retries)
+					require.Equal(t, 2, strings.Count(logged.String(), "trying again"))
+				})
 			})
 		}
 	}
@@ -149,42 +150,40 @@ func TestRetryNotInVain(t *testing.T) {
 
 // 502, 503 and 504 to CONNECT, and a CONNECT that is not answered at all.
 func TestRetryConnect(t *testing.T) {
-	o := newOrigin(t)
+	status := func(code int, reason string) scripted.Answer {
+		return scripted.Raw(fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Length: 0\r\n\r\n", code, reason))
+	}
 	for name, test := range map[string]struct {
-		answers []string // before the right one
+		answers []scripted.Answer // before the right one
 		retries int64
 		err     string
 	}{
-		"502":       {[]string{"502 Bad", "502 Bad"}, 2, ""},
-		"503":       {[]string{"503 Busy"}, 1, ""},
-		"504":       {[]string{"504 Late", "504 Late", "504 Late"}, 3, ""},
-		"too often": {[]string{"502 1", "502 2", "502 3", "502 Last"}, 3, "502 Last"},
-		"lost":      {[]string{hangUp, hangUp}, 2, ""},
-		"403":       {[]string{"403 No"}, 0, "403 No"},
-		"500":       {[]string{"500 Oops"}, 0, "500 Oops"},
+		"502":       {[]scripted.Answer{status(502, "Bad"), status(502, "Bad")}, 2, ""},
+		"503":       {[]scripted.Answer{status(503, "Busy")}, 1, ""},
+		"504":       {[]scripted.Answer{status(504, "Late"), status(504, "Late"), status(504, "Late")}, 3, ""},
+		"too often": {[]scripted.Answer{status(502, "1"), status(502, "2"), status(502, "3"), status(502, "Last")}, 3, "502 Last"},
+		"lost":      {[]scripted.Answer{scripted.HangUp(), scripted.HangUp()}, 2, ""},
+		"reset":     {[]scripted.Answer{scripted.Reset(), scripted.Reset()}, 2, ""},
+		"403":       {[]scripted.Answer{status(403, "No")}, 0, "403 No"},
+		"500":       {[]scripted.Answer{status(500, "Oops")}, 0, "500 Oops"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var n atomic.Int32
-			s := scriptedProxy(t, func(*http.Request) string {
-				i := int(n.Add(1)) - 1
-				switch {
-				case i >= len(test.answers):
-					return "HTTP/1.1 200 OK\r\n\r\n"
-				case test.answers[i] == hangUp:
-					return hangUp
+			inBubble(t, func(t *testing.T, w *world) {
+				s := w.scripted(after(test.answers, scripted.PassWith("")))
+				tr := w.through(s)
+				tr.Retry = &proxyauth.RetryPolicy{}
+				begin := time.Now()
+				conn, err := tr.DialContext(t.Context(), "tcp", "origin.example:443")
+				if test.err != "" {
+					require.ErrorContains(t, err, test.err)
+				} else {
+					require.NoError(t, err)
+					conn.Close()
 				}
-				return "HTTP/1.1 " + test.answers[i] + "\r\nContent-Length: 0\r\n\r\n"
+				require.Equal(t, test.retries, tr.Stats().Retries)
+				pauses := time.Duration(1<<test.retries-1) * time.Second
+				require.InDelta(t, pauses, time.Since(begin), float64(pauses)/4)
 			})
-			tr := s.transport(t, o)
-			tr.Retry = soon
-			conn, err := tr.DialContext(t.Context(), "tcp", "origin.example:443")
-			if test.err != "" {
-				require.ErrorContains(t, err, test.err)
-			} else {
-				require.NoError(t, err)
-				conn.Close()
-			}
-			require.Equal(t, test.retries, tr.Stats().Retries)
 		})
 	}
 }
@@ -192,27 +191,20 @@ func TestRetryConnect(t *testing.T) {
 // Rejected credentials are never repeated, nor are credentials that may have
 // been: some proxies hang up on them.
 func TestRetryNeverCredentials(t *testing.T) {
-	o := newOrigin(t)
-	for name, answer := range map[string]string{"407": "", "hang up": hangUp} {
-		for way, target := range o.ways() {
+	challenge := scripted.Challenge("Basic", "realm", "r")
+	for name, answer := range map[string]scripted.Answer{"407": challenge, "hang up": scripted.HangUp()} {
+		for _, way := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
-				var shown atomic.Int32
-				s := scriptedProxy(t, func(req *http.Request) string {
-					if req.Header.Get("Proxy-Authorization") != "" {
-						shown.Add(1)
-						if answer != "" {
-							return answer
-						}
-					}
-					return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"r\"\r\nContent-Length: 0\r\n\r\n"
+				inBubble(t, func(t *testing.T, w *world) {
+					s := w.scripted(scripted.Demand(challenge, answer))
+					tr := w.through(s)
+					tr.Retry = &proxyauth.RetryPolicy{}
+					// A GET net/http repeats itself when a connection ends that was used before.
+					_, err := post(t, tr, w.ways()[way], nil)
+					require.Error(t, err)
+					require.Len(t, s.Authorizations(), 1)
+					require.Zero(t, tr.Stats().Retries)
 				})
-				tr := s.transport(t, o)
-				tr.Retry = soon
-				// A GET net/http repeats itself when a connection ends that was used before.
-				_, err := post(t, tr, target, nil)
-				require.Error(t, err)
-				require.EqualValues(t, 1, shown.Load())
-				require.Zero(t, tr.Stats().Retries)
 			})
 		}
 	}
@@ -221,45 +213,46 @@ func TestRetryNeverCredentials(t *testing.T) {
 // A connection that is lost before anything of the request left is no reason to
 // fail; one that is lost later may have brought the request to its origin.
 func TestRetryLostConnection(t *testing.T) {
-	o := newOrigin(t)
-	for name, auth := range map[string]proxytest.Auth{"open": nil, "NTLM": proxytest.NTLM{}} {
+	for name, auth := range map[string][]proxytest.Auth{"open": nil, "NTLM": ntlmOnly()} {
 		t.Run(name, func(t *testing.T) {
-			config := proxytest.Config{Users: alice}
-			if auth != nil {
-				config.Auth = []proxytest.Auth{auth}
-			}
-			p := newProxy(t, config)
-			tr := newTransport(t, p, o)
-			tr.Retry = soon
-			requireOK(t, tr, o.HTTP.URL)
-			tr.CloseIdleConnections()
+			inBubble(t, func(t *testing.T, w *world) {
+				p := w.newProxy(proxytest.Config{Auth: auth, Users: alice})
+				tr := w.newTransport(p)
+				tr.Retry = &proxyauth.RetryPolicy{}
+				requireOK(t, tr, w.HTTP.URL)
+				tr.CloseIdleConnections()
 
-			var dials atomic.Int32
-			tr = newTransport(t, p, o)
-			tr.Retry = soon
-			tr.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				var d net.Dialer
-				c, err := d.DialContext(ctx, network, addr)
-				if dials.Add(1) == 1 && err == nil {
-					c = &deaf{c}
+				var dials atomic.Int32
+				tr = w.newTransport(p)
+				tr.Retry = &proxyauth.RetryPolicy{}
+				tr.Base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := w.dial(ctx, network, addr)
+					if dials.Add(1) == 1 && err == nil {
+						c = &deaf{c}
+					}
+					return c, err
 				}
-				return c, err
-			}
-			before := len(o.bodies)
-			resp, err := (&http.Client{Transport: tr}).Post(o.HTTP.URL, "text/plain", strings.NewReader("body"))
-			require.NoError(t, err)
-			resp.Body.Close()
-			require.Equal(t, []string{"body"}, o.bodies[before:])
-			require.EqualValues(t, 1, tr.Stats().Retries)
+				before := len(w.bodies)
+				resp, err := (&http.Client{Transport: tr}).Post(w.HTTP.URL, "text/plain", strings.NewReader("body"))
+				require.NoError(t, err)
+				resp.Body.Close()
+				require.Equal(t, []string{"body"}, w.bodies[before:])
+				require.EqualValues(t, 1, tr.Stats().Retries)
+			})
 		})
 	}
-	var requests atomic.Int32
-	s := scriptedProxy(t, func(*http.Request) string { requests.Add(1); return hangUp })
-	tr := s.transport(t, o)
-	tr.Retry = soon
-	_, _, err := fetch(tr, o.HTTP.URL)
-	require.Error(t, err)
-	require.EqualValues(t, 1, requests.Load())
+	for name, answer := range map[string]scripted.Answer{"closed": scripted.HangUp(), "reset": scripted.Reset()} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				s := w.scripted(scripted.Always(answer))
+				tr := w.through(s)
+				tr.Retry = &proxyauth.RetryPolicy{}
+				_, _, err := fetch(tr, w.HTTP.URL)
+				require.Error(t, err)
+				require.Len(t, s.Requests(), 1)
+			})
+		})
+	}
 }
 
 // deaf is a connection that the other end has reset.

@@ -1,13 +1,14 @@
 package proxyauth_test
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"slices"
 	"sync"
-	"testing"
+	"syscall"
 
-	"github.com/stretchr/testify/require"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/memconn"
 )
 
 // A fault is what a saboteur does, once, to the bytes between a client and its
@@ -50,7 +51,8 @@ type mark struct{ up, down int }
 // A saboteur is a relay before a proxy. It passes everything on, except for one
 // fault.
 type saboteur struct {
-	l      *net.TCPListener
+	l      net.Listener
+	dial   dialFunc
 	target string
 	wg     sync.WaitGroup
 
@@ -69,21 +71,22 @@ type saboteur struct {
 
 // A link is one connection of the client and its other half.
 type link struct {
-	client, proxy *net.TCPConn
+	client, proxy net.Conn
 	stalled       bool   // of saboteur.mu
 	slow          [2]int // how many bytes each way are still to come one by one; of its pump
 	once          sync.Once
 	ended         chan struct{} // closed with the link, if not nil; of saboteur.mu
 }
 
-func newSaboteur(t testing.TB, target string) *saboteur {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	s := &saboteur{l: l.(*net.TCPListener), target: target}
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// newSaboteur starts one that is reached at l and reaches its proxy by dial.
+func newSaboteur(l net.Listener, dial dialFunc, target string) *saboteur {
+	s := &saboteur{l: l, dial: dial, target: target}
 	s.arm(fault{})
 	s.wg.Go(func() {
 		for {
-			c, err := s.l.AcceptTCP()
+			c, err := s.l.Accept()
 			if err != nil {
 				return
 			}
@@ -112,13 +115,6 @@ func (s *saboteur) hitEnded() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.victim
-}
-
-// struckYet reports whether the fault has happened, or there was none.
-func (s *saboteur) struckYet() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.hit
 }
 
 // measured returns what has passed since the saboteur was armed.
@@ -159,13 +155,13 @@ func (s *saboteur) close() {
 	s.wg.Wait()
 }
 
-func (s *saboteur) serve(client *net.TCPConn) {
-	proxy, err := net.Dial("tcp", s.target)
+func (s *saboteur) serve(client net.Conn) {
+	proxy, err := s.dial(context.Background(), "tcp", s.target)
 	if err != nil {
 		client.Close()
 		return
 	}
-	l := &link{client: client, proxy: proxy.(*net.TCPConn)}
+	l := &link{client: client, proxy: proxy}
 	s.mu.Lock()
 	s.links = append(s.links, l)
 	s.opened++
@@ -175,7 +171,7 @@ func (s *saboteur) serve(client *net.TCPConn) {
 		s.pump(l, false)
 		// What the proxy closes the client has to close, too.
 		if !s.isStalled(l) {
-			l.client.CloseWrite()
+			l.client.(interface{ CloseWrite() error }).CloseWrite()
 		}
 	})
 	s.pump(l, true)
@@ -199,8 +195,11 @@ func (s *saboteur) serve(client *net.TCPConn) {
 // forget lets the connections end without TIME_WAIT, of which many runs would
 // make so many that ports become scarce. The client has left.
 func (l *link) forget() {
-	l.client.SetLinger(0)
-	l.proxy.SetLinger(0)
+	for _, c := range []net.Conn{l.client, l.proxy} {
+		if c, ok := c.(*net.TCPConn); ok {
+			c.SetLinger(0)
+		}
+	}
 }
 
 func (l *link) close() {
@@ -237,7 +236,7 @@ func (s *saboteur) pump(l *link, up bool) {
 // pass writes b to its receiver, if no fault has it otherwise. It returns false
 // if the link has ended. What a stalled link gets is lost; only its end is
 // waited for.
-func (s *saboteur) pass(l *link, up bool, to *net.TCPConn, b []byte) bool {
+func (s *saboteur) pass(l *link, up bool, to net.Conn, b []byte) bool {
 	s.mu.Lock()
 	if l.stalled {
 		s.mu.Unlock()
@@ -272,7 +271,12 @@ func (s *saboteur) pass(l *link, up bool, to *net.TCPConn, b []byte) bool {
 		return false
 	case reset:
 		to.Write(b[:at])
-		l.client.SetLinger(0)
+		switch c := l.client.(type) {
+		case *net.TCPConn:
+			c.SetLinger(0)
+		case *memconn.Conn:
+			c.Break(syscall.ECONNRESET)
+		}
 		l.close()
 		return false
 	case stalls:

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -52,7 +53,7 @@ func echoes(field string) []string {
 // Secrets appear in no error, log line or printed value (see [watch]), although
 // the proxy repeats everything it gets wherever it can, also cut off.
 func TestSecrets(t *testing.T) {
-	o := newOrigin(t)
+	t.Parallel()
 	quoted := strings.NewReplacer(`"`, `\"`, `\`, `\\`)
 	for name, scheme := range map[string]struct{ offer, next string }{
 		"Basic":     {`Basic realm="r"`, ""},
@@ -60,19 +61,20 @@ func TestSecrets(t *testing.T) {
 		"NTLM":      {"NTLM", "NTLM " + stubType2},
 		"Negotiate": {"Negotiate", "Negotiate " + stubType2},
 	} {
-		for way, target := range o.ways() {
+		for _, way := range ways {
 			for _, status := range []string{"407 Who", "403 No", "401 No"} {
 				for _, where := range []string{"reason", "header", "page", "end of page", "realm", "parameter", "scheme", "malformed"} {
 					t.Run(strings.Join([]string{name, way, status, where}, "/"), func(t *testing.T) {
+						t.Parallel()
 						legs := 0
-						s := scriptedProxy(t, func(req *http.Request) string {
+						w := newWorld(t)
+						s := w.scripted(func(req *http.Request) scripted.Answer {
 							field := req.Header.Get("Proxy-Authorization")
-							answer := "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + scheme.offer + "\r\nContent-Length: 0\r\n\r\n"
 							if field == "" {
-								return answer
+								return scripted.Challenges(scheme.offer)
 							}
 							if legs++; legs == 1 && scheme.next != "" {
-								return strings.Replace(answer, scheme.offer, scheme.next, 1)
+								return scripted.Challenges(scheme.next)
 							}
 							reason, header, page := "", "Proxy-Authenticate: "+scheme.offer+"\r\n", ""
 							for i, shape := range echoes(field) {
@@ -95,18 +97,18 @@ func TestSecrets(t *testing.T) {
 									header += "Proxy-Authenticate: " + shape + "=\r\nProxy-Authenticate: " + shape + " ===\r\n"
 								}
 							}
-							return fmt.Sprintf("HTTP/1.1 %s%s\r\n%sContent-Length: %d\r\n\r\n%s", status, reason, header, len(page), page)
+							return scripted.Raw(fmt.Sprintf("HTTP/1.1 %s%s\r\n%sContent-Length: %d\r\n\r\n%s", status, reason, header, len(page), page))
 						})
-						tr := s.transport(t, o)
+						tr := w.through(s)
 						tr.Credentials = proxyauth.UserPassword("alice", hush)
-						tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.url().Host, User: url.UserPassword("alice", hush)})
+						tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.URL().Host, User: url.UserPassword("alice", hush)})
 						for range 2 {
-							_, _, err := fetch(tr, target)
+							_, _, err := fetch(tr, w.ways()[way])
 							if status == "407 Who" || way == "tunnel" {
 								require.Error(t, err)
 							}
 						}
-						require.GreaterOrEqual(t, len(s.authorizations()), 1)
+						require.GreaterOrEqual(t, len(s.Authorizations()), 1)
 						require.NotEmpty(t, tr.watch.shown)
 					})
 				}
@@ -148,7 +150,7 @@ func TestSecretsInProxyURL(t *testing.T) {
 
 // What a proxy repeats where net/http's parser quotes it, or in its realm.
 func TestSecretsInMalformedAnswers(t *testing.T) {
-	o := newOrigin(t)
+	w := newWorld(t)
 	for name, answer := range map[string]string{
 		"line":              "%s\r\n\r\n",
 		"status":            "HTTP/1.1 %s\r\n\r\n",
@@ -159,16 +161,16 @@ func TestSecretsInMalformedAnswers(t *testing.T) {
 	} {
 		for _, offer := range []string{`Basic realm="r"`, `Digest realm="r", nonce="abc"`} {
 			t.Run(name+"/"+offer, func(t *testing.T) {
-				s := scriptedProxy(t, func(req *http.Request) string {
+				s := w.scripted(func(req *http.Request) scripted.Answer {
 					field := req.Header.Get("Proxy-Authorization")
 					if field == "" {
-						return "HTTP/1.1 407 Who\r\nProxy-Authenticate: " + offer + "\r\nContent-Length: 0\r\n\r\n"
+						return scripted.Challenges(offer)
 					}
 					_, token, _ := strings.Cut(field, " ")
-					return fmt.Sprintf(answer, strings.ReplaceAll(token, `"`, `\"`)) + hangUp
+					return scripted.Raw(fmt.Sprintf(answer, strings.ReplaceAll(token, `"`, `\"`))).Then(scripted.HangUp())
 				})
-				tr := s.transport(t, o) // watched
-				for _, target := range o.ways() {
+				tr := w.through(s) // watched
+				for _, target := range w.ways() {
 					_, _, err := fetch(tr, target)
 					require.Error(t, err)
 				}
@@ -221,7 +223,7 @@ func TestExportedValuesPrintNoSecret(t *testing.T) {
 // colon happens to be a byte holds no password, and a short password, or one that
 // begins every error, is struck only where the proxy repeats it.
 func TestErrorsStayReadable(t *testing.T) {
-	o := newOrigin(t)
+	w := newWorld(t)
 	encode := base64.StdEncoding.EncodeToString
 	for name, test := range map[string]struct{ field, answer, want string }{
 		"token":             {"Negotiate " + encode([]byte("abc:t")), "", "EOF"},
@@ -231,18 +233,18 @@ func TestErrorsStayReadable(t *testing.T) {
 		"our word":          {"Basic " + encode([]byte("alice:proxy")), "HTTP/1.1 proxy\r\n\r\n", `malformed HTTP status code "REDACTED"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := scriptedProxy(t, func(*http.Request) string { return test.answer + hangUp })
-			tr := s.transport(t, o)
+			s := w.scripted(scripted.Always(scripted.Raw(test.answer).Then(scripted.HangUp())))
+			tr := w.through(s)
 			tr.Credentials = nil
 			tr.Base.ProxyConnectHeader = http.Header{"proxy-authorization": {test.field}}
-			for _, target := range o.ways() {
+			for _, target := range w.ways() {
 				req, err := http.NewRequestWithContext(t.Context(), "GET", target, nil)
 				require.NoError(t, err)
 				req.Header["proxy-authorization"] = []string{test.field}
 				resp, err := tr.RoundTrip(req)
 				require.Error(t, err)
 				require.Nil(t, resp)
-				require.True(t, strings.HasPrefix(err.Error(), "proxyauth: proxy "+s.url().String()+": "), err.Error())
+				require.True(t, strings.HasPrefix(err.Error(), "proxyauth: proxy "+s.URL().String()+": "), err.Error())
 				require.ErrorContains(t, err, test.want)
 				require.Equal(t, strings.Contains(test.want, "REDACTED"), strings.Contains(err.Error(), "REDACTED"), err.Error())
 			}
@@ -252,27 +254,28 @@ func TestErrorsStayReadable(t *testing.T) {
 
 // What is struck changes no decision, and no error that the proxy had no part in.
 func TestStruckErrorsMeanTheSame(t *testing.T) {
-	o := newOrigin(t)
-	field := []string{"Basic " + base64.StdEncoding.EncodeToString([]byte("alice:EOF"))}
-	s := scriptedProxy(t, func(*http.Request) string { return hangUp })
-	tr := s.transport(t, o)
-	tr.Credentials, tr.Retry = nil, soon
-	tr.Base.ProxyConnectHeader = http.Header{"Proxy-Authorization": field}
-	_, _, err := fetch(tr, o.HTTPS.URL)
-	require.ErrorContains(t, err, "REDACTED")
-	require.Len(t, s.authorizations(), 4, "a lost connection is tried again")
+	inBubble(t, func(t *testing.T, w *world) {
+		field := []string{"Basic " + base64.StdEncoding.EncodeToString([]byte("alice:EOF"))}
+		s := w.scripted(func(*http.Request) scripted.Answer { return scripted.HangUp() })
+		tr := w.through(s)
+		tr.Credentials, tr.Retry = nil, &proxyauth.RetryPolicy{}
+		tr.Base.ProxyConnectHeader = http.Header{"Proxy-Authorization": field}
+		_, _, err := fetch(tr, w.HTTPS.URL)
+		require.ErrorContains(t, err, "REDACTED")
+		require.Len(t, s.Authorizations(), 4, "a lost connection is tried again")
 
-	stalls := scriptedProxy(t, func(*http.Request) string { return stall })
-	tr = stalls.transport(t, o)
-	tr.Credentials, tr.Base.ResponseHeaderTimeout = nil, 50*time.Millisecond
-	req, err := http.NewRequestWithContext(t.Context(), "GET", o.HTTP.URL, nil)
-	require.NoError(t, err)
-	req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("alice:timeout")))
-	_, err = tr.RoundTrip(req)
-	require.ErrorContains(t, err, "REDACTED")
-	var timeout net.Error
-	require.ErrorAs(t, err, &timeout)
-	require.True(t, timeout.Timeout())
+		stalls := w.scripted(func(*http.Request) scripted.Answer { return scripted.Stall() })
+		tr = w.through(stalls)
+		tr.Credentials, tr.Base.ResponseHeaderTimeout = nil, time.Minute
+		req, err := http.NewRequestWithContext(t.Context(), "GET", w.HTTP.URL, nil)
+		require.NoError(t, err)
+		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("alice:timeout")))
+		_, err = tr.RoundTrip(req)
+		require.ErrorContains(t, err, "REDACTED")
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		require.True(t, timeout.Timeout())
+	})
 }
 
 func TestCredentialsPrintRedacted(t *testing.T) {

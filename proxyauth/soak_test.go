@@ -1,3 +1,5 @@
+//go:build gate
+
 package proxyauth_test
 
 import (
@@ -32,12 +34,11 @@ import (
 // Each ends in its own answer, or in an error that is right at that time; after
 // each disturbance requests succeed again; and nothing piles up.
 //
-// PROXYAUTH_SOAK is the number of requests; 200000 take a few minutes.
+//	go test -tags gate -run '^TestSoak$' -v ./proxyauth
+//
+// PROXYAUTH_SOAK is the number of requests; the usual 200000 take a few minutes.
 func TestSoak(t *testing.T) {
-	total := 3000
-	if testing.Short() {
-		total = 1000
-	}
+	total := 200_000
 	if n := os.Getenv("PROXYAUTH_SOAK"); n != "" {
 		var err error
 		total, err = strconv.Atoi(n)
@@ -467,5 +468,18 @@ func (l *lane) recovered(t testing.TB) {
 			}
 			time.Sleep(time.Millisecond) // RejectedFor is to end
 		}
+	}
+}
+
+// await waits for a count to come down to want.
+func await(t testing.TB, what string, count func() int, want int) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for wait := 10 * time.Microsecond; count() > want; wait = min(2*wait, 10*time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d %s, and not %d:\n%s", count(), what, want, stacks[:runtime.Stack(stacks, true)])
+		}
+		time.Sleep(wait) // there is nothing to be told by
 	}
 }

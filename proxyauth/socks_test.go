@@ -16,7 +16,7 @@ import (
 )
 
 // serveSOCKS is the least of a SOCKS5 server (RFC 1928, RFC 1929) for one user.
-func serveSOCKS(user, password string, c net.Conn) {
+func serveSOCKS(user, password string, dial dialFunc, c net.Conn) {
 	defer c.Close()
 	read := func(n int) []byte {
 		b := make([]byte, n)
@@ -42,13 +42,13 @@ func serveSOCKS(user, password string, c net.Conn) {
 	case 3:
 		host = string(read(int(read(1)[0])))
 	}
-	target, err := net.Dial("tcp", net.JoinHostPort(host, fmt.Sprint(binary.BigEndian.Uint16(read(2)))))
+	target, err := dial(context.Background(), "tcp", net.JoinHostPort(host, fmt.Sprint(binary.BigEndian.Uint16(read(2)))))
 	if err != nil {
 		return
 	}
 	defer target.Close()
 	c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	go func() { io.Copy(target, c); target.(*net.TCPConn).CloseWrite() }()
+	go func() { io.Copy(target, c); target.(interface{ CloseWrite() error }).CloseWrite() }()
 	io.Copy(c, target)
 }
 
@@ -57,7 +57,7 @@ func TestSOCKS(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	go accept(l, func(c net.Conn) { serveSOCKS("alice", "open sesame", c) })
+	go accept(l, func(c net.Conn) { serveSOCKS("alice", "open sesame", new(net.Dialer).DialContext, c) })
 	o := newOrigin(t)
 	for _, scheme := range []string{"socks5", "socks5h"} {
 		u := &url.URL{Scheme: scheme, Host: l.Addr().String(), User: url.UserPassword("alice", "open sesame")}

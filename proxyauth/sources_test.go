@@ -131,6 +131,7 @@ var fileSources = map[string]struct {
 }
 
 func TestCredentialFileChanges(t *testing.T) {
+	t.Parallel()
 	for name, file := range fileSources {
 		t.Run(name, func(t *testing.T) {
 			path := writeSecret(t, fmt.Sprintf(file.text, "one"))

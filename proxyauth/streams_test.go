@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,6 +33,13 @@ func (w wayIn) transport(t testing.TB, p *proxytest.Proxy, o *origin) *watchedTr
 		return newKerberosTransport(t, p, o)
 	}
 	return newTransport(t, p, o)
+}
+
+func (in wayIn) transportIn(w *world, p *proxytest.Proxy) *watchedTransport {
+	if in.kerberos {
+		return w.newKerberosTransport(p)
+	}
+	return w.newTransport(p)
 }
 
 type zeros struct{}
@@ -70,38 +77,38 @@ func liveHeap() uint64 {
 func TestStreams(t *testing.T) {
 	const size, more, maxGrowth = 64 << 20, 4 << 20, 4 << 20
 	for name, in := range waysIn {
-		o := newOrigin(t)
-		var methods []string
-		var received int64
-		o.drain = func(req *http.Request) {
-			n, _ := io.Copy(io.Discard, req.Body)
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			methods, received = append(methods, req.Method), received+n
-		}
-		for way, url := range o.ways() {
+		for _, way := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
-				p := newProxy(t, proxytest.Config{Auth: in.auth, Users: alice})
-				tr := in.transport(t, p, o)
-				tr.Base.ExpectContinueTimeout = 10 * time.Second
-				methods, received = nil, 0
-				before := liveHeap()
-				g := &gauge{Reader: io.LimitReader(zeros{}, size)}
-				for i, body := range []*countedBody{{Reader: g}, {Reader: io.LimitReader(zeros{}, more)}} {
-					resp, err := post(t, tr, url, body)
-					require.NoError(t, err)
-					require.Equal(t, 200, resp.StatusCode)
-					require.Eventually(t, func() bool { return body.closed.Load() == 1 }, time.Second, time.Millisecond)
-					require.Len(t, methods, i+1)
-				}
-				require.Equal(t, []string{"POST", "POST"}, methods)
-				require.EqualValues(t, size+more, received)
-				if way == "forward" {
-					require.EqualValues(t, size+more, p.Counts().BodyBytes)
-				}
-				growth := int64(g.peak) - int64(before)
-				t.Logf("%d bytes, heap growth %d KiB", received, growth>>10)
-				require.Less(t, growth, int64(maxGrowth))
+				inBubble(t, func(t *testing.T, w *world) {
+					var methods []string
+					var received int64
+					w.drain = func(req *http.Request) {
+						n, _ := io.Copy(io.Discard, req.Body)
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						methods, received = append(methods, req.Method), received+n
+					}
+					p := w.newProxy(proxytest.Config{Auth: in.auth, Users: alice})
+					tr := in.transportIn(w, p)
+					before := liveHeap()
+					g := &gauge{Reader: io.LimitReader(zeros{}, size)}
+					for i, body := range []*countedBody{{Reader: g}, {Reader: io.LimitReader(zeros{}, more)}} {
+						resp, err := post(t, tr, w.ways()[way], body)
+						require.NoError(t, err)
+						require.Equal(t, 200, resp.StatusCode)
+						synctest.Wait()
+						require.EqualValues(t, 1, body.closed.Load())
+						require.Len(t, methods, i+1)
+					}
+					require.Equal(t, []string{"POST", "POST"}, methods)
+					require.EqualValues(t, size+more, received)
+					if way == "forward" {
+						require.EqualValues(t, size+more, p.Counts().BodyBytes)
+					}
+					growth := int64(g.peak) - int64(before)
+					t.Logf("%d bytes, heap growth %d KiB", received, growth>>10)
+					require.Less(t, growth, int64(maxGrowth))
+				})
 			})
 		}
 	}

@@ -38,6 +38,7 @@ func eachScheme(t *testing.T, f func(t *testing.T, o *origin, p *proxytest.Proxy
 }
 
 func TestDialContextAs(t *testing.T) {
+	t.Parallel()
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer echo.Close()
@@ -61,6 +62,7 @@ func TestDialContextAs(t *testing.T) {
 
 // The scheme is that of the second of two proxies.
 func TestChainAs(t *testing.T) {
+	t.Parallel()
 	eachScheme(t, func(t *testing.T, o *origin, p *proxytest.Proxy, tr *watchedTransport) {
 		first := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "first"}}, Users: alice})
 		hops, err := proxyauth.Chain(first.URLFor("alice", "open sesame").String())

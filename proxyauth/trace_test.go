@@ -56,6 +56,7 @@ func hooks(t *testing.T, rt http.RoundTripper, url string) []string {
 // The hooks of httptrace fire as they do with net/http through an open proxy,
 // for a new connection and for one that is used again.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t)
 	for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
 		open := start(proxytest.Config{})

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,6 +19,7 @@ import (
 // The first request on an unknown proxy costs one 407; the second, and a new
 // connection later, cost none.
 func TestTrips(t *testing.T) {
+	t.Parallel()
 	schemes := map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}}
 	for name, auth := range schemes {
 		for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
@@ -49,34 +51,37 @@ func TestTrips(t *testing.T) {
 func TestColdBurst(t *testing.T) {
 	for way, want := range map[string]int{"forward": 1001, "tunnel": 65} {
 		t.Run(way, func(t *testing.T) {
-			o := newOrigin(t)
-			o.HTTPS.TLS.NextProtos = []string{"http/1.1"}
-			p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
-			tr := newTransport(t, p, o)
-			tr.Base.MaxConnsPerHost = 64
-			tr.Base.MaxIdleConnsPerHost = 64
-			tr.Base.ForceAttemptHTTP2 = false
-			errs := make(chan error, 1000)
-			var wg sync.WaitGroup
-			for range 1000 {
-				wg.Go(func() {
-					status, body, err := fetch(tr, o.ways()[way])
-					if err == nil && status != 200 {
-						err = fmt.Errorf("%d %s", status, body)
-					}
-					if err != nil {
-						errs <- err
-					}
-				})
-			}
-			wg.Wait()
-			close(errs)
-			for err := range errs {
-				t.Error(err)
-			}
-			c := p.Counts()
-			require.Equal(t, 1, c.Challenges)
-			require.Equal(t, want, c.Requests)
+			t.Parallel()
+			inBubble(t, func(t *testing.T, w *world) {
+				w.HTTPS.TLS.NextProtos = []string{"http/1.1"}
+				p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+				tr := w.newTransport(p)
+				tr.Base.MaxConnsPerHost = 64
+				tr.Base.MaxIdleConnsPerHost = 64
+				tr.Base.ForceAttemptHTTP2 = false
+				errs := make(chan error, 1000)
+				var wg sync.WaitGroup
+				for range 1000 {
+					wg.Go(func() {
+						status, body, err := fetch(tr, w.ways()[way])
+						if err == nil && status != 200 {
+							err = fmt.Errorf("%d %s", status, body)
+						}
+						if err != nil {
+							errs <- err
+						}
+					})
+				}
+				wg.Wait()
+				synctest.Wait()
+				close(errs)
+				for err := range errs {
+					t.Error(err)
+				}
+				c := p.Counts()
+				require.Equal(t, 1, c.Challenges)
+				require.Equal(t, want, c.Requests)
+			})
 		})
 	}
 }

@@ -2,6 +2,7 @@ package proxyauth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -17,8 +18,6 @@ import (
 	"sync"
 	"testing"
 	"unicode/utf16"
-
-	"context"
 
 	"golang.org/x/crypto/md4" //lint:ignore SA1019 NTLM is made of it
 
@@ -242,15 +241,9 @@ func authorizations(p *proxytest.Proxy) (values []string) {
 	return values
 }
 
-func (s *scriptedServer) authorizations() (values []string) {
-	for _, req := range s.requests() {
-		values = append(values, req.Header["Proxy-Authorization"]...)
-	}
-	return values
-}
-
 // The watch sees what there is to see.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	for what, shape := range secretShapes() {
 		ran := &recorded{TB: t}
 		w := newWatch(ran, func() []string { return nil })
