@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // maxTrials is how many schemes the same credentials are tried with before
@@ -54,7 +55,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			remedy = cmp.Or(remedy, failure.remedy)
 			continue
 		}
-		realm := offers[0].Param("realm")
+		realm := offers[0].Params.Get("realm")
 		cred, source, err := r.credentials(req.Context(), scheme, realm)
 		if err != nil {
 			if errors.Is(err, ErrNoCredentials) {
@@ -82,7 +83,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		var refused *negotiate.Error
 		switch {
 		case err == nil:
-			st.realmShown = string(d.strikeOut([]byte(st.realm)))
+			st.realmShown = d.sent.StrikeString(st.realm)
 			return st, nil
 		case errors.Is(err, ErrNoCredentials):
 			deny(ErrNoCredentials, "")
@@ -133,14 +134,14 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 }
 
 // standFor returns how to send requests by a scheme with credentials.
-func (r *route) standFor(ctx context.Context, scheme Scheme, offers []Challenge, cred Credentials, source string) (*standing, error) {
+func (r *route) standFor(ctx context.Context, scheme Scheme, offers []challenge.Challenge, cred Credentials, source string) (*standing, error) {
 	a, err := scheme.accept(ctx, r, offers, cred)
 	if err != nil {
 		return nil, err
 	}
 	st := &standing{answerer: a, scheme: scheme, cred: cred, from: source, proof: new(proof)}
 	if len(offers) > 0 {
-		st.realm = offers[0].Param("realm")
+		st.realm = offers[0].Params.Get("realm")
 	}
 	if a.bound != nil {
 		st.pool = &pool{r: r}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // schemes tells what would become of each scheme.
@@ -42,12 +44,12 @@ func (d *diagnosis) schemes(denial *denial) {
 
 // consider tells whether an offered scheme can be used, and with what, or why
 // not.
-func (d *diagnosis) consider(scheme Scheme, offers []Challenge) (what string, usable bool) {
+func (d *diagnosis) consider(scheme Scheme, offers []challenge.Challenge) (what string, usable bool) {
 	name := scheme.Name()
 	if reason := d.r.forbidden(name); reason != "" {
 		return reason, false
 	}
-	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Param("realm"))
+	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Params.Get("realm"))
 	if errors.Is(err, ErrNoCredentials) {
 		return "no credentials", false
 	}

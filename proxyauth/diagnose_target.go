@@ -50,8 +50,8 @@ func (d *diagnosis) redirects(resp *http.Response) string {
 	if err != nil || resp.StatusCode/100 != 3 || strings.EqualFold(u.Hostname(), d.req.URL.Hostname()) {
 		return ""
 	}
-	struck := denial{sent: d.r.sentBefore()}
-	return string(struck.strikeOut([]byte(u.Host)))
+	sent := d.r.sentBefore()
+	return sent.StrikeString(u.Host)
 }
 
 // mayBeProxys reports whether a status of a forwarded request is mostly a limit

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"unicode"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 	"golang.org/x/net/http/httpproxy"
 )
 
@@ -237,7 +238,7 @@ func checkProxy(value string) error {
 	if strings.ContainsAny(name, ";,= <>|\"'") {
 		return errOneProxy
 	}
-	if _, err := asciiHost(name); err != nil {
+	if _, err := hostname.ASCII(name); err != nil {
 		return errors.New("its host is not a name")
 	}
 	if after != "" && after != "/" {

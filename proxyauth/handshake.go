@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
 var (
@@ -110,10 +111,10 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
-		d.hide(authorization)
+		d.sent.Add(secretsIn(authorization)...)
 		what := whole
 		switch {
-		case last || !hasBody(x.req):
+		case last || !carrier.HasBody(x.req):
 		case x.exempt:
 			what = bodyless
 		default:
@@ -178,7 +179,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http.Response, error) {
 	if fields := resp.Header["Proxy-Authenticate"]; len(fields) > 0 {
 		var last denial
-		last.challenges, _ = ParseChallenges(fields)
+		last.challenges, _ = parseChallenges(fields)
 		if offers := last.of(x.st.scheme.Name()); len(offers) > 0 {
 			if err := h.done(offers[0].Token68); err != nil {
 				x.m.unpin()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // NegotiateOptions say where the Negotiate scheme has its tickets from. The
@@ -56,12 +58,16 @@ type negotiateScheme struct{ NegotiateOptions }
 
 func (negotiateScheme) Name() string { return "Negotiate" }
 
-func (negotiateScheme) best(offers []Challenge) []Challenge { return offers }
+func (negotiateScheme) requires() []string { return nil }
+
+func (negotiateScheme) secretsIn(string) []string { return nil }
+
+func (negotiateScheme) best(offers []challenge.Challenge) []challenge.Challenge { return offers }
 
 // ambient marks a scheme that may do without credentials of the source.
 func (negotiateScheme) ambient() {}
 
-func (s negotiateScheme) accept(ctx context.Context, r *route, offers []Challenge, c Credentials) (answerer, error) {
+func (s negotiateScheme) accept(ctx context.Context, r *route, offers []challenge.Challenge, c Credentials) (answerer, error) {
 	spn := s.SPN
 	if spn == "" {
 		spn = "HTTP/" + r.url.Hostname()
@@ -146,7 +152,7 @@ func (a *negotiateAuth) again(req *http.Request) bool {
 	case forgets:
 		return true
 	}
-	return hasBody(req) && req.GetBody == nil
+	return carrier.HasBody(req) && req.GetBody == nil
 }
 
 func (a *negotiateAuth) learned(remembered bool) {

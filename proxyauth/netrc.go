@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
 // Netrc returns a source of the credentials in a netrc file: login and password
@@ -48,13 +50,13 @@ func Netrc(path string) CredentialSource {
 			return Credentials{}, fmt.Errorf("proxyauth: %w", err)
 		}
 		var fallback *netrcEntry
-		host := hostKey(req.Proxy.Hostname())
+		host := hostname.Key(req.Proxy.Hostname())
 		for i, e := range entries {
 			switch {
 			case e.cred.Username == "":
 			case e.isDefault && fallback == nil:
 				fallback = &entries[i]
-			case !e.isDefault && hostKey(e.machine) == host:
+			case !e.isDefault && hostname.Key(e.machine) == host:
 				return e.cred, nil
 			}
 		}

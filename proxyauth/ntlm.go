@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // NTLM returns the NTLM scheme (MS-NLMP, MS-NTHT), NTLMv2 only: a handshake of two
@@ -24,12 +25,16 @@ type ntlmScheme struct{}
 
 func (ntlmScheme) Name() string { return "NTLM" }
 
-func (ntlmScheme) best(offers []Challenge) []Challenge { return offers }
+func (ntlmScheme) requires() []string { return nil }
+
+func (ntlmScheme) secretsIn(string) []string { return nil }
+
+func (ntlmScheme) best(offers []challenge.Challenge) []challenge.Challenge { return offers }
 
 // ambient marks a scheme that may do without credentials of the source.
 func (ntlmScheme) ambient() {}
 
-func (ntlmScheme) accept(_ context.Context, r *route, _ []Challenge, c Credentials) (answerer, error) {
+func (ntlmScheme) accept(_ context.Context, r *route, _ []challenge.Challenge, c Credentials) (answerer, error) {
 	if c.empty() {
 		if bound := loggedInUser("NTLM", "HTTP/"+r.url.Hostname()); bound != nil {
 			return answerer{bound: bound}, nil

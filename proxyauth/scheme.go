@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // A Scheme is a way to authenticate to a proxy: [Basic], [Digest], [NTLM] or
@@ -15,14 +16,21 @@ type Scheme interface {
 	// Name is the auth-scheme as the standards write it: "Basic", "Digest", …
 	Name() string
 
+	// requires returns the parameters without which a challenge is malformed.
+	requires() []string
+
+	// secretsIn returns what of a field's value that the scheme has made, without
+	// its name, is as good as the password; beside all of it.
+	secretsIn(value string) []string
+
 	// best returns offers, which are all of this scheme, with the one first that
 	// accept is to answer.
-	best(offers []Challenge) []Challenge
+	best(offers []challenge.Challenge) []challenge.Challenge
 
 	// accept prepares to answer the best of offers, which are all of this
 	// scheme, with credentials. No offers at all means that there was no
 	// challenge yet; a scheme that needs one returns an error.
-	accept(ctx context.Context, r *route, offers []Challenge, c Credentials) (answerer, error)
+	accept(ctx context.Context, r *route, offers []challenge.Challenge, c Credentials) (answerer, error)
 }
 
 // DefaultSchemes returns the schemes in their order of preference when
@@ -86,10 +94,10 @@ type requestAuth interface {
 
 	// refused says what a 407 to a means, and returns what to answer next
 	// time where that is not a rejection.
-	refused(a answer, offers []Challenge) (requestAuth, refusal)
+	refused(a answer, offers []challenge.Challenge) (requestAuth, refusal)
 
 	// renew returns the same credentials for a fresh challenge.
-	renew(offers []Challenge) (requestAuth, bool)
+	renew(offers []challenge.Challenge) (requestAuth, bool)
 
 	// accepted checks the proxy's reply to a, which let the request pass. It
 	// returns what to use from now on if the proxy says so (else nil), and an

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
 // A Transport is an [http.RoundTripper] that gets through proxies which demand
@@ -172,7 +174,7 @@ func (t *Transport) settings() *core {
 		if c.schemes == nil {
 			c.schemes = DefaultSchemes()
 		}
-		c.proxyTLS = proxyTLSConfig(t.ProxyTLSClientConfig, c.base.TLSClientConfig)
+		c.proxyTLS = carrier.TLSConfig(t.ProxyTLSClientConfig, c.base.TLSClientConfig)
 		switch {
 		case c.rejectedFor == 0:
 			c.rejectedFor = defaultRejectedFor
