@@ -18,6 +18,7 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
@@ -133,22 +134,22 @@ func (d *diagnosis) route() bool {
 	var err error
 	d.r, err = d.core.routeFor(d.req)
 	v := d.core.fromEnvironment()
-	set := v.of(d.req.URL.Scheme)
-	_, valid := showProxy(set.value)
-	inEnvironment, refused := v.proxyFunc()(d.req.URL)
+	set := v.For(d.req.URL.Scheme)
+	_, valid := env.ShowProxy(set.Value)
+	inEnvironment, refused := v.ProxyFunc()(d.req.URL)
 	isIt := inEnvironment != nil && d.r != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
 	if err != nil || isIt && !valid {
 		d.report.Proxy = "a proxy" // what is taken for its name may be of the password
 	}
 	switch {
-	case (isIt || err != nil && err.Error() == errProxyURL.Error()) && set.value != "" && !valid:
-		return d.fail("proxy", errProxyURL, "the value of "+set.name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
+	case (isIt || err != nil && err.Error() == errProxyURL.Error()) && set.Value != "" && !valid:
+		return d.fail("proxy", errProxyURL, "the value of "+set.Name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", env.CorrectURL)
 	case err != nil && refused != nil: // in a CGI program
-		return d.fail("proxy", err, "", "set Transport.Proxy in the program, since "+set.name+" does not count where a request may have set it")
+		return d.fail("proxy", err, "", "set Transport.Proxy in the program, since "+set.Name+" does not count where a request may have set it")
 	case errors.As(err, new(proxySchemeError)):
 		return d.fail("proxy", err, "", "write the proxy URL with http://, https://, socks5:// or socks5h://")
 	case err != nil:
-		return d.fail("proxy", err, "", correctURL)
+		return d.fail("proxy", err, "", env.CorrectURL)
 	}
 	d.report.Proxy = d.r.name
 	if d.r.name == "" {
@@ -157,7 +158,7 @@ func (d *diagnosis) route() bool {
 	}
 	from := "by Transport.Proxy or Base.Proxy"
 	if isIt {
-		from = "by " + set.name
+		from = "by " + set.Name
 	}
 	return d.ok("proxy", d.r.name+", "+from)
 }

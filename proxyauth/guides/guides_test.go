@@ -336,8 +336,8 @@ func spelt(message string, words []string) bool {
 
 // literals returns the strings of the library's source, those joined by + as one.
 func literals(t *testing.T) (all []string) {
-	for _, pattern := range []string{"proxyauth/*.go", "negotiate/*.go", "ntlm/*.go", "digest/*.go"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
+	for _, dir := range libraries {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		require.NoError(t, err)
 		for _, name := range files {
 			if strings.HasSuffix(name, "_test.go") {
