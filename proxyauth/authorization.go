@@ -3,7 +3,6 @@ package proxyauth
 import (
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -51,9 +50,9 @@ func secretsIn(authorization []string) []string {
 	for _, value := range authorization {
 		name, token, _ := strings.Cut(value, " ")
 		all = append(all, value, token)
-		schemes := DefaultSchemes() // and not only those in use: the caller may have set the field
-		if i := slices.IndexFunc(schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }); i >= 0 {
-			all = append(all, schemes[i].secretsIn(token)...)
+		// Not only the schemes in use count: the caller may have set the field.
+		if scheme := schemeNamed(DefaultSchemes(), name); scheme != nil {
+			all = append(all, scheme.secretsIn(token)...)
 		}
 	}
 	return all

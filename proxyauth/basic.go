@@ -20,6 +20,8 @@ type basicScheme struct{}
 
 func (basicScheme) Name() string { return "Basic" }
 
+func (basicScheme) traits() traits { return traits{clearText: true} }
+
 func (basicScheme) requires() []string { return []string{"realm"} } // RFC 7617 §2
 
 func (basicScheme) secretsIn(value string) []string {
@@ -33,7 +35,7 @@ func (basicScheme) secretsIn(value string) []string {
 
 func (basicScheme) best(offers []challenge.Challenge) []challenge.Challenge { return offers }
 
-func (basicScheme) accept(_ context.Context, _ *route, offers []challenge.Challenge, c Credentials) (answerer, error) {
+func (basicScheme) accept(_ context.Context, _ proxyFacts, offers []challenge.Challenge, c Credentials) (answerer, error) {
 	// RFC 7617 §2: no colon in the name, no control characters in either.
 	if strings.Contains(c.Username, ":") {
 		return answerer{}, errors.New("the user name has a colon, which Basic cannot send")
@@ -60,6 +62,8 @@ func (b *basicAuth) authorize(*http.Request, bool) (answer, error) {
 func (b *basicAuth) refused(answer, []challenge.Challenge) (requestAuth, refusal) {
 	return nil, rejected
 }
+
+func (b *basicAuth) expires() bool { return false }
 
 func (b *basicAuth) renew([]challenge.Challenge) (requestAuth, bool) { return b, true }
 

@@ -1,9 +1,6 @@
 package proxyauth
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
@@ -53,10 +50,9 @@ func ParseChallenges(fields []string) ([]Challenge, error) {
 
 // parseChallenges reads fields with what each scheme requires.
 func parseChallenges(fields []string) ([]challenge.Challenge, error) {
-	return challenge.Parse(fields, func(scheme string) []string {
-		schemes := DefaultSchemes() // and not only those in use, since the answer tells what is wrong with each
-		if i := slices.IndexFunc(schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), scheme) }); i >= 0 {
-			return schemes[i].requires()
+	return challenge.Parse(fields, func(name string) []string {
+		if scheme := schemeNamed(DefaultSchemes(), name); scheme != nil {
+			return scheme.requires()
 		}
 		return nil
 	})

@@ -17,11 +17,11 @@ import (
 type denial struct {
 	challenges []challenge.Challenge
 	reasons    []string
-	failures   map[string]*handshakeError // of schemes that failed before the proxy could refuse
-	tried      []string                   // schemes for which credentials were sent
-	source     string                     // where those came from
-	refused    bool                       // by the proxy
-	sent       secret.Sent                // what must not show up in an error
+	failures   map[string]*schemeError // of schemes that failed before the proxy could refuse
+	tried      []string                // schemes for which credentials were sent
+	source     string                  // where those came from
+	refused    bool                    // by the proxy
+	sent       secret.Sent             // what must not show up in an error
 
 	resp   *http.Response
 	page   []byte // the beginning of its body, when that was read

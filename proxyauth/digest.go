@@ -50,6 +50,8 @@ type digestScheme struct{ DigestOptions }
 
 func (digestScheme) Name() string { return "Digest" }
 
+func (digestScheme) traits() traits { return traits{} }
+
 func (digestScheme) requires() []string { return []string{"realm", "nonce"} } // RFC 7616 §3.3
 
 func (digestScheme) secretsIn(value string) []string {
@@ -71,7 +73,7 @@ func (digestScheme) best(offers []challenge.Challenge) []challenge.Challenge {
 	return append([]challenge.Challenge{offers[best]}, slices.Delete(slices.Clone(offers), best, best+1)...)
 }
 
-func (s digestScheme) accept(_ context.Context, _ *route, offers []challenge.Challenge, c Credentials) (answerer, error) {
+func (s digestScheme) accept(_ context.Context, _ proxyFacts, offers []challenge.Challenge, c Credentials) (answerer, error) {
 	d, err := s.answer(offers, c, new(nonces))
 	if err != nil {
 		return answerer{}, err
@@ -169,6 +171,9 @@ func (d *digestAuth) authorize(req *http.Request, own bool) (answer, error) {
 		return answer{}, nil
 	}
 	a, err := session.Authorize(cmp.Or(req.Method, http.MethodGet), d.uri(req), bodyReader(req))
+	if errors.Is(err, digest.ErrBodyNeeded) {
+		return answer{}, &schemeError{err, "set Request.GetBody"}
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -223,6 +228,8 @@ func (d *digestAuth) refused(a answer, offers []challenge.Challenge) (requestAut
 	return nil, rejected
 }
 
+func (d *digestAuth) expires() bool { return true }
+
 func (d *digestAuth) renew(offers []challenge.Challenge) (requestAuth, bool) {
 	next, err := d.scheme.answer(offers, d.cred, d.nonces)
 	return next, err == nil
@@ -257,7 +264,7 @@ func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error
 		return nil, nil
 	}
 	if err := a.session.Verify(info, a.digest, nil); err != nil {
-		return nil, err
+		return nil, unproven{err}
 	}
 	return d.next(a, info), nil
 }

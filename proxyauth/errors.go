@@ -6,9 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/go-proxyauth/go-proxyauth/digest"
-	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // Why a request could not be authenticated. errors.Is on every [*AuthError]
@@ -65,7 +62,7 @@ func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "proxyauth: proxy %s ", e.Proxy)
 	switch {
-	case errors.Is(e.cause, digest.ErrServer), errors.Is(e.cause, negotiate.ErrServer):
+	case errors.As(e.cause, new(unproven)):
 		b.WriteString("did not prove that it knows the credentials")
 	case e.Err == ErrNoCredentials:
 		b.WriteString("demands authentication and there are no credentials for it")
@@ -135,6 +132,7 @@ type ConnectError struct {
 	Body       []byte      // the first 4 KiB
 	Tried      string      // the scheme for which credentials were sent, or ""
 
+	large      bool      // Tried makes large headers
 	proven     bool      // the credentials have passed for another target
 	at         time.Time // when the proxy said so, if that is remembered
 	remembered bool      // this request was not sent

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-proxyauth/go-proxyauth/digest"
-	"github.com/go-proxyauth/go-proxyauth/negotiate"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
@@ -158,7 +156,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 // failed returns the error that ends the exchange after a leg did not come
 // about, or nil to go on otherwise.
 func (x *exchange) failed(err error) error {
-	var failure *handshakeError
+	var failure *schemeError
 	var lost *carrier.LostError
 	switch {
 	case errors.As(err, &lost):
@@ -172,7 +170,7 @@ func (x *exchange) failed(err error) error {
 	case errors.As(err, &failure):
 		x.skip(failure)
 		return nil
-	case errors.Is(err, negotiate.ErrServer):
+	case errors.As(err, new(unproven)):
 		return x.unanswerable(err)
 	}
 	return err
@@ -351,7 +349,7 @@ func (r *route) unknown(req *http.Request) *standing {
 	if len(r.t.schemes) == 1 {
 		scheme := r.t.schemes[0]
 		cred, from, err := r.credentials(req.Context(), scheme, "")
-		if err == nil && r.forbidden(scheme.Name()) == "" {
+		if err == nil && r.forbidden(scheme) == "" {
 			if this, _ := r.rejected(scheme.Name(), cred); !this {
 				if st, err := r.standFor(req.Context(), scheme, nil, cred, from); err == nil {
 					return st
@@ -371,10 +369,9 @@ func (x *exchange) careful(a answer) bool {
 	if !x.st.proven || x.st.auth != nil && a.field == nil {
 		return true
 	}
-	// A nonce can end at any time. A body that can be replayed is then sent
+	// The challenge can end at any time. A body that can be replayed is then sent
 	// twice, a stream would be lost.
-	_, isDigest := x.st.auth.(*digestAuth)
-	return isDigest && x.req.GetBody == nil
+	return x.st.auth != nil && x.st.auth.expires() && x.req.GetBody == nil
 }
 
 // passed takes in a reply that is not 407: what was sent is right.
@@ -460,10 +457,11 @@ func (x *exchange) unanswerable(err error) *AuthError {
 	e := x.denial.end(x.r, x.req, ErrNoUsableScheme)
 	e.Reasons = append(e.Reasons, x.st.scheme.Name()+": "+err.Error())
 	e.cause = err
+	var failure *schemeError
 	switch {
-	case errors.Is(err, digest.ErrBodyNeeded):
-		e.remedy = "set Request.GetBody"
-	case errors.Is(err, digest.ErrServer), errors.Is(err, negotiate.ErrServer):
+	case errors.As(err, &failure):
+		e.remedy = failure.remedy
+	case errors.As(err, new(unproven)):
 		e.remedy = "something else than the proxy may be answering: check its address, and who is on the way to it"
 	}
 	return e

@@ -59,11 +59,11 @@ type route struct {
 	rejections []rejection       // credentials that the proxy refused
 	doubts     []doubt           // credentials that it may have refused
 	proved     bool              // a scheme stronger than Basic has succeeded
-	ntlmToo    bool              // the proxy offers NTLM by its own name
+	offered    []string          // schemes that the proxy offers and the Transport allows
 	identity   *Credentials      // whose the tunnels are; nil: nobody's that is known
 	former     []*http.Transport // tunnels of other identities, last used last
 	kerberos   *negotiate.Client
-	kerberosOf kerberosID
+	kerberosOf negotiate.Options
 }
 
 // A proxySchemeError is the scheme of a proxy URL that is not supported.
@@ -170,6 +170,36 @@ func (c *core) dropOldest() {
 	if st := oldest.standing.Load(); st != nil {
 		st.retire()
 	}
+}
+
+// facts returns what schemes get to know of the proxy.
+func (r *route) facts() proxyFacts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return proxyFacts{r.url.Hostname(), r.offered, r.tickets}
+}
+
+// noteOffers keeps what a scheme has to know of the other offers.
+func (r *route) noteOffers(d *denial) {
+	var offered []string
+	for _, scheme := range r.t.schemes {
+		if len(d.of(scheme.Name())) > 0 {
+			offered = append(offered, scheme.Name())
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offered = offered
+}
+
+// tickets returns the Kerberos client for o, with the tickets that it has.
+func (r *route) tickets(o negotiate.Options) *negotiate.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kerberos == nil || r.kerberosOf != o {
+		r.kerberos, r.kerberosOf = negotiate.NewClient(o), o
+	}
+	return r.kerberos
 }
 
 // proxyURL returns the proxy's URL without userinfo, new each time since

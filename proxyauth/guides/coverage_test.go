@@ -48,6 +48,7 @@ var unquoted = map[string]string{
 	"the connection had ended":         "the connection is replaced, and nobody told",
 	"the route's standing has changed": "the request goes on otherwise, and nobody is told",
 	"proxy rejected credentials":       "a log event, through a function",
+	"with a ticket for %s":             "a report of Diagnose",
 	"the environment (ticket cache":    "names a source in other messages",
 	"ticket of %s by the %s":           "a ticket, printed",
 	"proxyauth: response body":         "a response's body, printed",
