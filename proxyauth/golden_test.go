@@ -22,64 +22,71 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-var sessions = tls.NewLRUClientSessionCache(100)
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// goldenTrips is the table, and begins with an explanation of its notation.
+// goldenTrips holds the table, below an explanation of its notation.
 const goldenTrips = "testdata/trips.txt"
 
-// A cell of the table is a combination that runs on a proxy of its own.
+// A cell of the table is a combination that has a proxy of its own.
 type cell struct {
-	scheme            goldenScheme
-	way, proxy, body  string
-	number, situation int
+	number           int
+	scheme           goldenScheme
+	way, proxy, body string
+	sessions         tls.ClientSessionCache // with the origin
+	requests         int                    // so far
 }
 
-// A goldenScheme is a scheme as one proxy demands it.
+// A goldenScheme is a scheme as a proxy demands it.
 type goldenScheme struct {
 	name  string
 	auth  proxytest.Auth
-	alone func(proxyauth.NegotiateOptions) proxyauth.Scheme
 	field []string // what each Proxy-Authorization holds
 }
 
 var goldenSchemes = []goldenScheme{
-	{"Basic", proxytest.Basic{Realm: "r"}, basicAlone, nil},
-	{"Digest MD5", goldenDigest("MD5", "auth"), digestAlone, []string{"algorithm=MD5,", "qop=auth,"}},
-	{"Digest SHA-256", goldenDigest("SHA-256", "auth"), digestAlone, []string{"algorithm=SHA-256,", "qop=auth,"}},
-	{"Digest MD5-sess", goldenDigest("MD5-sess", "auth"), digestAlone, []string{"algorithm=MD5-sess,", "qop=auth,"}},
-	{"Digest SHA-256 auth-int", goldenDigest("SHA-256", "auth-int"), digestAlone, []string{"algorithm=SHA-256,", "qop=auth-int,"}},
-	{"NTLM", proxytest.NTLM{}, ntlmAlone, nil},
-	{"Kerberos", proxytest.Negotiate{}, negotiateAlone, nil},
-	{"Kerberos for each request", proxytest.Negotiate{PerRequest: true}, negotiateAlone, nil},
-	{"NTLM in SPNEGO", proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, negotiateAlone, nil},
+	{"Basic", proxytest.Basic{Realm: "r"}, nil},
+	{"Digest MD5", goldenDigest("MD5", "auth"), []string{"algorithm=MD5,", "qop=auth,"}},
+	{"Digest SHA-256", goldenDigest("SHA-256", "auth"), []string{"algorithm=SHA-256,", "qop=auth,"}},
+	{"Digest MD5-sess", goldenDigest("MD5-sess", "auth"), []string{"algorithm=MD5-sess,", "qop=auth,"}},
+	{"Digest SHA-256 auth-int", goldenDigest("SHA-256", "auth-int"), []string{"algorithm=SHA-256,", "qop=auth-int,"}},
+	{"NTLM", proxytest.NTLM{}, nil},
+	{"Kerberos", proxytest.Negotiate{}, nil},
+	{"Kerberos for each request", proxytest.Negotiate{PerRequest: true}, nil},
+	{"NTLM in SPNEGO", proxytest.Negotiate{NTLM: &proxytest.NTLM{}}, nil},
 }
 
 func goldenDigest(algorithm, qop string) proxytest.Digest {
 	return proxytest.Digest{Realm: "r", Algorithms: []string{algorithm}, QOP: []string{qop}, CheckURI: true}
 }
 
-func basicAlone(proxyauth.NegotiateOptions) proxyauth.Scheme  { return proxyauth.Basic() }
-func digestAlone(proxyauth.NegotiateOptions) proxyauth.Scheme { return proxyauth.Digest() }
-func ntlmAlone(proxyauth.NegotiateOptions) proxyauth.Scheme   { return proxyauth.NTLM() }
-func negotiateAlone(o proxyauth.NegotiateOptions) proxyauth.Scheme {
-	return proxyauth.Negotiate(o)
-}
-
-// kerberos reports whether the scheme takes tickets, and no password.
+// kerberos reports whether the scheme takes tickets, and no passwords.
 func (s goldenScheme) kerberos() bool { return strings.HasPrefix(s.name, "Kerberos") }
 
-// cells are all combinations that can exist: a dial has no body.
+// alone returns the scheme as a client names it.
+func (s goldenScheme) alone(tickets proxyauth.NegotiateOptions) proxyauth.Scheme {
+	switch s.auth.(type) {
+	case proxytest.Basic:
+		return proxyauth.Basic()
+	case proxytest.Digest:
+		return proxyauth.Digest()
+	case proxytest.NTLM:
+		return proxyauth.NTLM()
+	}
+	return proxyauth.Negotiate(tickets)
+}
+
+// cells are all combinations that can exist: DialContext takes no body.
 func cells() (all []cell) {
+	sessions := tls.NewLRUClientSessionCache(0)
 	for _, scheme := range goldenSchemes {
 		for _, way := range []string{"forward", "tunnel", "DialContext"} {
+			bodies := []string{"no body", "replayable body", "stream"}
+			if way == "DialContext" {
+				bodies = []string{""}
+			}
 			for _, proxy := range []string{"http://", "https://"} {
-				bodies := []string{"none", "replayable", "stream"}
-				if way == "DialContext" {
-					bodies = bodies[:1]
-				}
 				for _, body := range bodies {
-					all = append(all, cell{scheme: scheme, way: way, proxy: proxy, body: body, number: len(all)})
+					all = append(all, cell{number: len(all), scheme: scheme, way: way, proxy: proxy, body: body, sessions: sessions})
 				}
 			}
 		}
@@ -87,8 +94,8 @@ func cells() (all []cell) {
 	return all
 }
 
-// R10, R16, R17, R25, R27, R32: what goes over the wire, leg by leg, is in a
-// golden file. Each change of a line in it is a decision; -update writes it down.
+// R10, R16, R17, R25, R28, R32: what goes over the wire, leg by leg, is in a golden
+// file. Each change of a line there is a decision; -update writes it down.
 func TestGoldenTrips(t *testing.T) {
 	o := newOrigin(t)
 	all := cells()
@@ -102,26 +109,25 @@ func TestGoldenTrips(t *testing.T) {
 		}
 	})
 	require.Empty(t, o.proxyFields(), "fields for the proxy reached the origin")
-	for _, c := range all {
-		require.NotEmpty(t, stories[c.number], "the table is compared as a whole: run all of the test")
+	for _, story := range stories {
+		require.NotEmpty(t, story, "the table is compared as a whole: run all of the test")
 	}
-	before, err := os.ReadFile(goldenTrips)
+	file, err := os.ReadFile(goldenTrips)
 	require.NoError(t, err)
-	notation, table, _ := strings.Cut(string(before), "\n\n")
+	notation, before, _ := strings.Cut(string(file), "\n\n")
 	now := trips(all, stories)
 	if *update {
 		require.NoError(t, os.WriteFile(goldenTrips, []byte(notation+"\n\n"+now), 0o644))
 		return
 	}
-	if table != now {
-		t.Errorf("other trips than in %s (-update writes these):\n%s", goldenTrips, diff(table, now))
+	if before != now {
+		t.Errorf("other trips than in %s (-update writes these):\n%s", goldenTrips, diff(before, now))
 	}
 }
 
-// A client is one Transport in a cell, and what of it changes in the course of a
-// story.
+// A client is a Transport, and what of it changes in the course of a story.
 type client struct {
-	*watchedTransport
+	*proxyauth.Transport
 	password atomic.Pointer[string]
 	tickets  proxyauth.NegotiateOptions
 }
@@ -140,7 +146,7 @@ func (c *cell) run(t *testing.T, o *origin) []line {
 	var lines []line
 	situation := func(name string, cl *client) {
 		result := c.request(t, o, cl)
-		lines = append(lines, line{name, w.legs(t) + " = " + result})
+		lines = append(lines, line{name, result, w.legs(t)})
 	}
 
 	cl := c.client(t, p, o)
@@ -173,11 +179,12 @@ func (c *cell) run(t *testing.T, o *origin) []line {
 
 // client returns a new Transport, with the credentials that are right at first.
 func (c *cell) client(t *testing.T, p *proxytest.Proxy, o *origin) *client {
-	cl := &client{watchedTransport: newTransport(t, p, o)}
-	// On a busy machine, too, bodies wait for a 100 (Continue).
+	cl := &client{Transport: newTransportOf(p, o)}
 	t.Cleanup(cl.CloseIdleConnections)
+	// However busy the machine is, a body waits for the proxy's 100 (Continue).
 	cl.Base.ExpectContinueTimeout = time.Minute
-	cl.Base.TLSClientConfig.ClientSessionCache = sessions
+	// TLS would take half of the test's time.
+	cl.Base.TLSClientConfig.ClientSessionCache = c.sessions
 	cl.Base.TLSClientConfig.CurvePreferences = []tls.CurveID{tls.CurveP256}
 	if c.scheme.kerberos() {
 		cl.tickets = withTicket(t, p)
@@ -226,17 +233,17 @@ func (c *cell) request(t *testing.T, o *origin, cl *client) string {
 			return nameOf(err)
 		}
 		assert.NoError(t, conn.Close())
-		return "conn"
+		return "a tunnel"
 	}
 	url := o.HTTP.URL
 	if c.way == "tunnel" {
 		url = o.HTTPS.URL
 	}
-	c.situation++
-	path := fmt.Sprintf("/cell/%d/%d", c.number, c.situation)
+	c.requests++
+	path := fmt.Sprintf("/cell/%d/%d", c.number, c.requests)
 	method, sent, body := http.MethodPost, "hello", io.Reader(strings.NewReader("hello"))
 	switch c.body {
-	case "none":
+	case "no body":
 		method, sent, body = http.MethodGet, "", nil
 	case "stream":
 		body = io.MultiReader(body) // for which net/http has no GetBody

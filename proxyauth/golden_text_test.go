@@ -16,10 +16,10 @@ import (
 
 // The golden table as text.
 
-// A line says what went over the wire in a situation.
-type line struct{ situation, trip string }
+// A line says what the caller got in a situation, and what went over the wire.
+type line struct{ situation, result, legs string }
 
-// A wire reads the transcript of a proxy, situation by situation.
+// A goldenWire reads the transcript of a proxy, situation by situation.
 type goldenWire struct {
 	p      *proxytest.Proxy
 	field  []string // what each Proxy-Authorization holds
@@ -28,7 +28,7 @@ type goldenWire struct {
 	nonces []string // of Digest, in this story
 }
 
-// story begins anew to name the nonces.
+// story begins to name the nonces anew.
 func (w *goldenWire) story() { w.nonces = nil }
 
 // legs returns what came since the last call.
@@ -115,7 +115,7 @@ func trips(all []cell, stories [][]line) string {
 	for i, c := range all {
 		blocks = append(blocks, block{[4]string{c.scheme.name, c.way, c.proxy, c.body}, paragraph(stories[i])})
 	}
-	const scheme, proxy, body = 0, 2, 3
+	const scheme, way, proxy, body = 0, 1, 2, 3
 	for _, by := range []int{proxy, body, scheme} {
 		var folded []block
 		for _, b := range blocks {
@@ -136,21 +136,25 @@ func trips(all []cell, stories [][]line) string {
 		if i > 0 {
 			out.WriteString("\n")
 		}
-		fmt.Fprintf(&out, "%s · %s · %s proxy · body: %s\n%s", b.labels[0], b.labels[1], b.labels[2], b.labels[3], b.text)
+		fmt.Fprintf(&out, "%s · %s · %s proxy", b.labels[scheme], b.labels[way], b.labels[proxy])
+		if b.labels[body] != "" {
+			out.WriteString(" · " + b.labels[body])
+		}
+		out.WriteString("\n" + b.text)
 	}
 	return out.String()
 }
 
 func paragraph(lines []line) string {
 	var out strings.Builder
-	for i := 0; i < len(lines); {
-		situations := []string{lines[i].situation}
-		j := i + 1
-		for ; j < len(lines) && lines[j].trip == lines[i].trip; j++ {
-			situations = append(situations, lines[j].situation)
+	for len(lines) > 0 {
+		first, situations := lines[0], lines[0].situation
+		lines = lines[1:]
+		for len(lines) > 0 && lines[0].result == first.result && lines[0].legs == first.legs {
+			situations += ", " + lines[0].situation
+			lines = lines[1:]
 		}
-		fmt.Fprintf(&out, "  %-10s  %s\n", strings.Join(situations, ", "), lines[i].trip)
-		i = j
+		fmt.Fprintf(&out, "  %-12s  %-17s  %s\n", situations, first.result, first.legs)
 	}
 	return out.String()
 }
