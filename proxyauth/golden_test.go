@@ -152,6 +152,7 @@ func (c *cell) run(t *testing.T, o *origin) []line {
 	cl := c.client(t, p, o)
 	situation("cold", cl)
 	situation("warm", cl)
+	situation("later", cl)
 	cl.CloseIdleConnections()
 	situation("new", cl)
 	cl.CloseIdleConnections()
@@ -199,8 +200,10 @@ func (c *cell) client(t *testing.T, p *proxytest.Proxy, o *origin) *client {
 	return cl
 }
 
-// goldenPasswords are those of alice: her first, her next, and one that was never
-// right. With Kerberos, which knows no passwords, they are three users.
+// goldenPasswords are the passwords of the user alice: her first, her next, and one
+// that was never right. Kerberos knows no passwords: there the keys of the map are
+// three users with a ticket each. (Their names differ in length, for a client looks
+// at the time and the size of a ticket cache to see whether it has changed.)
 var goldenPasswords = map[string]string{"alice": "open sesame", "bob": "open wheat", "mallory": "open barley"}
 
 // give makes the client have other credentials from now on.

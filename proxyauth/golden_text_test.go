@@ -154,7 +154,7 @@ func paragraph(lines []line) string {
 			situations += ", " + lines[0].situation
 			lines = lines[1:]
 		}
-		fmt.Fprintf(&out, "  %-12s  %-17s  %s\n", situations, first.result, first.legs)
+		fmt.Fprintf(&out, "  %-16s  %-17s  %s\n", situations, first.result, first.legs)
 	}
 	return out.String()
 }
