@@ -173,7 +173,7 @@ func scanToken68(s string) (token, rest string) {
 	for i < len(s) && isToken68Byte(s[i]) {
 		i++
 	}
-	for i > 0 && i < len(s) && s[i] == '=' {
+	for i < len(s) && s[i] == '=' {
 		i++
 	}
 	rest = strings.TrimLeft(s[i:], " \t")
