@@ -114,7 +114,8 @@ func TestGoldenTrips(t *testing.T) {
 	}
 	file, err := os.ReadFile(goldenTrips)
 	require.NoError(t, err)
-	notation, before, _ := strings.Cut(string(file), "\n\n")
+	text := strings.ReplaceAll(string(file), "\r\n", "\n") // as git writes it on Windows
+	notation, before, _ := strings.Cut(text, "\n\n")
 	now := trips(all, stories)
 	if *update {
 		require.NoError(t, os.WriteFile(goldenTrips, []byte(notation+"\n\n"+now), 0o644))
