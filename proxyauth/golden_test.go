@@ -105,13 +105,10 @@ func TestGoldenTrips(t *testing.T) {
 	now := trips(all, stories)
 	if before != now && !*update {
 		// net/http does not keep a connection if, on a busy machine, it has not
-		// noticed 50 ms after the answer that its request was written. Then another
-		// connection is used than otherwise, and nothing else is different.
+		// noticed 50 ms after the answer that its request was written. Then there is
+		// another connection than otherwise, by NTLM and Negotiate with a handshake.
 		t.Logf("told once more, because of\n%s", diff(before, now))
 		_, again := tell(t)
-		for i, c := range all {
-			require.Equal(t, withoutConnections(stories[i]), withoutConnections(again[i]), "differs each time: %s", c.name())
-		}
 		now = trips(all, again)
 	}
 	if *update {

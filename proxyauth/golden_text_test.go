@@ -104,17 +104,6 @@ func (w *goldenWire) credentials(t *testing.T, leg proxytest.Leg) string {
 	return scheme + "-unknown"
 }
 
-var connectionNumber = regexp.MustCompile(`(^|\| )-?[0-9]+ `)
-
-// withoutConnections returns a story without the numbers of the connections.
-func withoutConnections(story []line) []line {
-	story = slices.Clone(story)
-	for i := range story {
-		story[i].legs = connectionNumber.ReplaceAllString(story[i].legs, "$1")
-	}
-	return story
-}
-
 // trips returns the table. Cells that tell the same in all their situations
 // stand together, as do situations that follow each other.
 func trips(all []cell, stories [][]line) string {
