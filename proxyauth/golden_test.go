@@ -97,12 +97,37 @@ func cells() (all []cell) {
 // R10, R16, R17, R25, R28, R32: what goes over the wire, leg by leg, is in a golden
 // file. Each change of a line there is a decision; -update writes it down.
 func TestGoldenTrips(t *testing.T) {
+	all, stories := tell(t)
+	file, err := os.ReadFile(goldenTrips)
+	require.NoError(t, err)
+	text := strings.ReplaceAll(string(file), "\r\n", "\n") // as git writes it on Windows
+	notation, before, _ := strings.Cut(text, "\n\n")
+	now := trips(all, stories)
+	if before != now && !*update {
+		// net/http does not keep a connection if, on a busy machine, it has not
+		// noticed 50 ms after the answer that its request was written. Then there is
+		// another connection than otherwise, by NTLM and Negotiate with a handshake.
+		t.Logf("told once more, because of\n%s", diff(before, now))
+		_, again := tell(t)
+		now = trips(all, again)
+	}
+	if *update {
+		require.NoError(t, os.WriteFile(goldenTrips, []byte(notation+"\n\n"+now), 0o644))
+		return
+	}
+	if before != now {
+		t.Errorf("other trips than in %s (-update writes these):\n%s", goldenTrips, diff(before, now))
+	}
+}
+
+// tell runs all cells.
+func tell(t *testing.T) ([]cell, [][]line) {
 	o := newOrigin(t)
 	all := cells()
 	stories := make([][]line, len(all))
 	t.Run("cell", func(t *testing.T) {
 		for _, c := range all {
-			t.Run(strings.Join([]string{c.scheme.name, c.way, c.proxy, c.body}, ","), func(t *testing.T) {
+			t.Run(c.name(), func(t *testing.T) {
 				t.Parallel()
 				stories[c.number] = c.run(t, o)
 			})
@@ -112,17 +137,11 @@ func TestGoldenTrips(t *testing.T) {
 	for _, story := range stories {
 		require.NotEmpty(t, story, "the table is compared as a whole: run all of the test")
 	}
-	file, err := os.ReadFile(goldenTrips)
-	require.NoError(t, err)
-	notation, before, _ := strings.Cut(string(file), "\n\n")
-	now := trips(all, stories)
-	if *update {
-		require.NoError(t, os.WriteFile(goldenTrips, []byte(notation+"\n\n"+now), 0o644))
-		return
-	}
-	if before != now {
-		t.Errorf("other trips than in %s (-update writes these):\n%s", goldenTrips, diff(before, now))
-	}
+	return all, stories
+}
+
+func (c *cell) name() string {
+	return strings.Join([]string{c.scheme.name, c.way, c.proxy, c.body}, ",")
 }
 
 // A client is a Transport, and what of it changes in the course of a story.
