@@ -105,6 +105,7 @@ func TestSessionKeyAndBodyHash(t *testing.T) {
 		{"SHA-256-sess", "auth", "6583105d3725353c557ce43a66dad0dca85cc8c7d7145897a3e1605d203bf705"},
 		{"SHA-512-256-sess", "auth", "d4e9e50b83756fd0d23980871c8bbe1f0e6c6663b80f99df4856f0b9698272c7"},
 		{"MD5", "auth-int", "007cb64fafeb8fe94382b3c2ac85f2f7"},
+		{"MD5-sess", "", "424dea17ea6edfcb86b4428927348c5d"},
 		{"SHA-512-256-sess", "auth-int", "fb1d81b288bd038d8abab8508496a0261c141e8b8c98e406c330a4ccfceb6c54"},
 	} {
 		c := mustChallenge(t, `realm="r", nonce="n", algorithm=`+test.algorithm+`, qop="`+test.qop+`"`)
@@ -112,6 +113,7 @@ func TestSessionKeyAndBodyHash(t *testing.T) {
 		require.NoError(t, err)
 		p := answer(t, s, "POST", "/x", open)
 		require.Equal(t, test.response, p.Get("response"), test.algorithm+" "+test.qop)
+		require.Equal(t, "c", p.Get("cnonce"), "a -sess key and a qop need it")
 	}
 }
 
@@ -153,6 +155,7 @@ func TestNonceCountHasNoGaps(t *testing.T) {
 	wg.Wait()
 	require.Len(t, seen, 400)
 	require.True(t, seen["00000190"], "400 uses, the last is 0x190")
+	require.Equal(t, "89abcdef", string(appendNC(nil, 0x89abcdef)))
 }
 
 // R13, R37: a session knows which uses of its nonce a strict proxy may have

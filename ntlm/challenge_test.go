@@ -55,6 +55,8 @@ func TestChallengeBounds(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[offTargetInfo+4:], offset)
 		return b
 	}
+	withoutFlag := makeChallenge(0, domainInfo.marshal())
+	withoutFlag[offFlags+2] = 0
 	header := makeChallenge(0, nil)
 	exact := makeChallenge(0, unhex("02000200 4100 00000000"))
 	for name, test := range map[string]struct {
@@ -73,7 +75,7 @@ func TestChallengeBounds(t *testing.T) {
 		"an offset of 32 bits":             {withField(exact, 10, 0xffffffff), nil, "beyond its end"},
 		"no length, an offset beyond":      {withField(header, 0, 0xffffffff), nil, ""},
 		"no length, an offset at the end":  {withField(header, 0, 56), nil, ""},
-		"info without its flag":            {makeChallenge(0, nil), nil, ""},
+		"info without its flag":            {withoutFlag, nil, ""},
 		"info of 3 bytes":                  {makeChallenge(0, make([]byte, 3)), nil, "does not end"},
 		"info of 4 bytes":                  {makeChallenge(0, make([]byte, 4)), &targetInfo{}, ""},
 		"a pair to the end, no end after":  {makeChallenge(0, unhex("02000200 4100")), nil, "does not end"},
