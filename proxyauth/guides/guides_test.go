@@ -62,7 +62,7 @@ func TestLinks(t *testing.T) {
 // otherCommands are those that the documents may name beside go, after a look at
 // whether they are right.
 var otherCommands = []string{
-	"kinit", "klist", "kvno", "export", "cp", "update-ca-certificates", "git", "npm", "pip", "curl", ".ci/run", "echo",
+	"kinit", "klist", "kvno", "export", "cp", "update-ca-certificates", "git", "npm", "pip", "curl", "echo",
 }
 
 // Every command can be run: what is run compiles and knows the flags, what is
@@ -102,6 +102,9 @@ func checkCommands(t *testing.T, where, text string, all bool) (n int) {
 		case words[0] == "go":
 			n++
 			checkGo(t, where, dir, words[1:])
+		case strings.HasPrefix(words[0], ".ci/"):
+			n++
+			assert.FileExists(t, filepath.Join(root, words[0]), where)
 		case all:
 			assert.Contains(t, otherCommands, words[0], "%s: %q", where, words)
 		}
