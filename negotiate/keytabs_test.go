@@ -36,6 +36,10 @@ func TestNoUsableKeytab(t *testing.T) {
 			negotiate.Options{KeytabPath: k.keytab(t, "bob@"+corp), Principal: "alice@" + corp},
 			"the keytab has no key of this kind for the user", `"alice" realm: CORP.EXAMPLE`,
 		},
+		"without a name": {
+			negotiate.Options{KeytabPath: k.keytab(t, "bob@"+corp), Principal: "@" + corp},
+			"Kerberos failed", "does not have a username",
+		},
 		"of another realm": {
 			negotiate.Options{KeytabPath: k.keytab(t, "bob@"+corp), Principal: "bob@EU.EXAMPLE"},
 			"the keytab has no key of this kind for the user", `"bob" realm: EU.EXAMPLE`,
