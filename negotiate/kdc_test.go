@@ -63,9 +63,8 @@ type kdc struct {
 // the services that are named, such as "krbtgt/EU.EXAMPLE@CORP.EXAMPLE".
 func newKDC(t *testing.T, services ...string) *kdc {
 	k := &kdc{keys: keytab.New(), lifetime: time.Hour}
-	k.add(t, "alice@"+corp, "alice's")
-	k.add(t, "bob@"+corp, "bob's")
-	for _, service := range append(services, spn+"@"+corp, "krbtgt/"+corp+"@"+corp) {
+	k.keys.Entries = slices.Clone(usualKeys().Entries)
+	for _, service := range services {
 		k.add(t, service, service)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,6 +86,18 @@ func newKDC(t *testing.T, services ...string) *kdc {
 	})
 	return k
 }
+
+// usualKeys are the keys of the principals that each KDC has. They take a while
+// to make, above all under the race detector.
+var usualKeys = sync.OnceValue(func() *keytab.Keytab {
+	keys := keytab.New()
+	for principal, password := range map[string]string{
+		"alice": "alice's", "bob": "bob's", spn: spn, "krbtgt/" + corp: "krbtgt",
+	} {
+		must(0, keys.AddEntry(principal, corp, password, time.Unix(1, 0), keyVersion, etype))
+	}
+	return keys
+})
 
 func (k *kdc) add(t *testing.T, principal, password string) {
 	name, realm, _ := strings.Cut(principal, "@")

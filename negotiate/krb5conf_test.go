@@ -169,12 +169,22 @@ func TestConfigEnctypes(t *testing.T) {
 		"default_tkt_enctypes = aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96":                           {18, 17},
 		"default_tkt_enctypes = aes256-cts-hmac-sha1-96\n default_tkt_enctypes = aes128-cts-hmac-sha1-96":   {18},
 		"default_tgs_enctypes = aes256-cts-hmac-sha1-96\n permitted_enctypes = aes256-cts-hmac-sha1-96":     {18, 17, 23, 20, 19},
+		"kinit = {\n }\n default_tkt_enctypes = aes256-cts-hmac-sha1-96":                                    {18},
 		"kinit = {\n default_tkt_enctypes = aes128-cts-hmac-sha1-96\n }\n ticket_lifetime = not understood": {18, 17, 23, 20, 19},
 	} {
 		kdc := newDeafKDC(t)
 		conf := write(t, "[libdefaults]\n udp_preference_limit = 1\n "+setting+"\n[realms]\n CORP.EXAMPLE = {\n  kdc = "+kdc.addr+"\n }\n")
 		require.Error(t, ask(t, negotiate.Options{ConfigPath: conf, Username: "alice@CORP.EXAMPLE", Password: "x"}))
 		require.Equal(t, want, kdc.etypes.Load(), setting)
+	}
+}
+
+// R26: a krb5.conf that cannot be understood is told as that.
+func TestConfigMalformed(t *testing.T) {
+	nothingElse(t)
+	for _, text := range []string{"[realms]\n }\n", "[realms]\n CORP.EXAMPLE {\n }\n", "[domain_realm]\n .corp.example\n"} {
+		err := ask(t, negotiate.Options{ConfigPath: write(t, text), Username: "alice@CORP.EXAMPLE", Password: "x"})
+		require.ErrorContains(t, err, "krb5.conf: ", text)
 	}
 }
 
