@@ -59,7 +59,7 @@ func TestCausesOfKDC(t *testing.T) {
 	}
 }
 
-// R26, R57: a wrong password is told as that, also by a KDC that does not check
+// R8, R26, R57: a wrong password is told as that, also by a KDC that does not check
 // it first, and costs one attempt at the account.
 func TestWrongPassword(t *testing.T) {
 	nothingElse(t)
@@ -105,7 +105,7 @@ func TestNoKDC(t *testing.T) {
 	}
 }
 
-// R34: an answer of a KDC that is none is an error.
+// R26: an answer of a KDC that is none is an error.
 func TestMalformedAnswers(t *testing.T) {
 	nothingElse(t)
 	for name, change := range map[string]func(rep *messages.TGSRep){

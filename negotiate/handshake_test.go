@@ -108,7 +108,7 @@ func (s *service) accept(t testing.TB, token []byte) (binding []byte, gssFlags u
 	}
 }
 
-// R20, R24: an AP-REQ asks for mutual authentication and is bound to the channel
+// R24: an AP-REQ asks for mutual authentication and is bound to the channel
 // (RFC 4121 §4.1.1); an AP-REP, where one comes, must be of the service's key and
 // for this AP-REQ (RFC 4120 §3.2.5).
 func TestKerberos(t *testing.T) {
@@ -151,7 +151,7 @@ func TestKerberos(t *testing.T) {
 	require.ErrorIs(t, h.Done(apRep(func(*messages.EncAPRepPart) {})), ErrServer)
 }
 
-// R24: none of the tokens of one ticket is a replay of another (RFC 4120 §3.2.3),
+// R25: none of the tokens of one ticket is a replay of another (RFC 4120 §3.2.3),
 // however quickly they follow.
 func TestAuthenticatorsDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still

@@ -84,7 +84,7 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// R24, R58: what comes with the server's consent is verified where there is
+// R24: what comes with the server's consent is verified where there is
 // something to verify.
 func TestDone(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -190,7 +190,7 @@ func TestLocalFailureDoesNotStand(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// R23, R36: a new ticket cache is perhaps another user's: what was got by the old
+// R23: a new ticket cache is perhaps another user's: what was got by the old
 // one is not used any more, nor what is still under way.
 func TestCacheChanges(t *testing.T) {
 	nothingElse(t)
@@ -231,7 +231,7 @@ func TestCacheChanges(t *testing.T) {
 	require.Equal(t, "bob@CORP.EXAMPLE", ticket())
 }
 
-// R25: the last ticket is told also after its end, so that its end can be told
+// R26: the last ticket is told also after its end, so that its end can be told
 // from a refusal.
 func TestKeptTicketMayHaveEnded(t *testing.T) {
 	nothingElse(t)
