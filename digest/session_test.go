@@ -158,7 +158,7 @@ func TestNonceCountHasNoGaps(t *testing.T) {
 	require.Equal(t, "89abcdef", string(appendNC(nil, 0x89abcdef)))
 }
 
-// R13, R37: a session knows which uses of its nonce a strict proxy may have
+// R13: a session knows which uses of its nonce a strict proxy may have
 // seen out of order.
 func TestOvertaken(t *testing.T) {
 	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
@@ -262,7 +262,7 @@ func TestBodyHash(t *testing.T) {
 	require.True(t, empty.closed)
 }
 
-// R13, R41: a nonce that was announced is known as such until it is accepted.
+// R13: a nonce that was announced is known as such until it is accepted.
 func TestAnnounced(t *testing.T) {
 	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
 	require.NoError(t, err)

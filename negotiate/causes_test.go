@@ -15,7 +15,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
-// R26, R57: what a KDC refuses is told as what it is, with what to do; only some
+// R26: what a KDC refuses is told as what it is, with what to do; only some
 // of it is an attempt at the account.
 func TestCausesOfKDC(t *testing.T) {
 	nothingElse(t)
@@ -59,7 +59,7 @@ func TestCausesOfKDC(t *testing.T) {
 	}
 }
 
-// R8, R26, R57: a wrong password is told as that, also by a KDC that does not check
+// R8, R26: a wrong password is told as that, also by a KDC that does not check
 // it first, and costs one attempt at the account.
 func TestWrongPassword(t *testing.T) {
 	nothingElse(t)

@@ -171,7 +171,7 @@ func TestAuthenticatorsDiffer(t *testing.T) {
 	})
 }
 
-// R50: what a server says that refuses the ticket is told.
+// R26: what a server says that refuses the ticket is told.
 func TestReject(t *testing.T) {
 	s := newService(t, etypeID.AES256_CTS_HMAC_SHA1_96)
 	for name, resp := range map[string]spnego.NegTokenResp{

@@ -46,7 +46,7 @@ func negTokenResp(t *testing.T, resp spnego.NegTokenResp) []byte {
 	return token
 }
 
-// R50: a token of a server that is not content is a refusal, in its own words
+// R26: a token of a server that is not content is a refusal, in its own words
 // where it has some.
 func TestRefusal(t *testing.T) {
 	for name, test := range map[string]struct {

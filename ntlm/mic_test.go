@@ -118,7 +118,7 @@ func TestSigningKey(t *testing.T) {
 	require.Equal(t, "4788dc861b4782f35d43fd98fe1a2d39", hex.EncodeToString(signingKey(bytes.Repeat([]byte{0x55}, 16))))
 }
 
-// R47: a signature under extended session security, without key exchange.
+// R24: a signature under extended session security, without key exchange.
 func TestSign(t *testing.T) {
 	h := New("User", "Password", Options{Sign: true})
 	_, err := h.Sign([]byte("x"))
