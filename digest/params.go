@@ -139,10 +139,12 @@ func scanQuoted(s string) (value, rest string, err error) {
 	return "", "", errUnterminated
 }
 
+// unescape takes away the backslashes of quoted-pairs. After each of them
+// scanQuoted has seen another character.
 func unescape(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
+		if s[i] == '\\' {
 			i++
 		}
 		b = append(b, s[i])

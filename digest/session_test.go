@@ -1,11 +1,15 @@
 package digest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -31,6 +35,7 @@ func answer(t testing.TB, s *Session, method, uri string, body func() (io.ReadCl
 	return params
 }
 
+// R11, R12: the example of RFC 7616 §3.9.1, by both of its algorithms.
 func TestRFC7616Section391(t *testing.T) {
 	for _, test := range []struct{ algorithm, response string }{
 		{"MD5", "8ca523f5e9506fed4657c9700eebdbec"},
@@ -50,8 +55,8 @@ func TestRFC7616Section391(t *testing.T) {
 	}
 }
 
-// RFC 7616 §3.9.2 as corrected by erratum 4897: the printed values come from
-// SHA-512 cut to 256 bits, which is not SHA-512/256.
+// R11, R12: RFC 7616 §3.9.2 as corrected by erratum 4897: the printed values
+// come from SHA-512 cut to 256 bits, which is not SHA-512/256.
 func TestRFC7616Section392Erratum4897(t *testing.T) {
 	c := mustChallenge(t, `realm="api@example.org", qop="auth", algorithm=SHA-512-256,
 		nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS",
@@ -66,8 +71,8 @@ func TestRFC7616Section392Erratum4897(t *testing.T) {
 	require.False(t, star, "never username* beside userhash (RFC 7616 §3.4)")
 }
 
-// The example of RFC 2617 §3.5, which is also what curl and browsers are
-// tested with.
+// R11, R12: the example of RFC 2617 §3.5, which is also what curl and browsers
+// are tested with.
 func TestRFC2617Section35(t *testing.T) {
 	c := mustChallenge(t, `realm="testrealm@host.com", qop="auth,auth-int",
 		nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`)
@@ -79,7 +84,7 @@ func TestRFC2617Section35(t *testing.T) {
 	require.False(t, alg, "absent in the challenge, absent in the answer")
 }
 
-// RFC 2069 §2.4 as corrected by its erratum 749.
+// R11, R12: RFC 2069 §2.4 as corrected by its erratum 749.
 func TestRFC2069(t *testing.T) {
 	c := mustChallenge(t, `realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"`)
 	s, err := newSession(c, "Mufasa", "CircleOfLife", "unused", Options{})
@@ -92,24 +97,27 @@ func TestRFC2069(t *testing.T) {
 	}
 }
 
-// Values computed with Python's hashlib from the formulas of RFC 7616 §3.4.
+// R11: values computed with Python's hashlib from the formulas of RFC 7616 §3.4.
 func TestSessionKeyAndBodyHash(t *testing.T) {
-	body := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("entity body")), nil }
+	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("entity body")), nil }
 	for _, test := range []struct{ algorithm, qop, response string }{
 		{"MD5-sess", "auth", "a2c9204ed7988a47b0676b32f6f89b86"},
 		{"SHA-256-sess", "auth", "6583105d3725353c557ce43a66dad0dca85cc8c7d7145897a3e1605d203bf705"},
 		{"SHA-512-256-sess", "auth", "d4e9e50b83756fd0d23980871c8bbe1f0e6c6663b80f99df4856f0b9698272c7"},
 		{"MD5", "auth-int", "007cb64fafeb8fe94382b3c2ac85f2f7"},
+		{"MD5-sess", "", "424dea17ea6edfcb86b4428927348c5d"},
 		{"SHA-512-256-sess", "auth-int", "fb1d81b288bd038d8abab8508496a0261c141e8b8c98e406c330a4ccfceb6c54"},
 	} {
 		c := mustChallenge(t, `realm="r", nonce="n", algorithm=`+test.algorithm+`, qop="`+test.qop+`"`)
 		s, err := newSession(c, "u", "p", "c", Options{})
 		require.NoError(t, err)
-		p := answer(t, s, "POST", "/x", body)
+		p := answer(t, s, "POST", "/x", open)
 		require.Equal(t, test.response, p.Get("response"), test.algorithm+" "+test.qop)
+		require.Equal(t, "c", p.Get("cnonce"), "a -sess key and a qop need it")
 	}
 }
 
+// R3, R11, R13: each nonce is counted from 1, and a -sess key is kept.
 func TestNonceCountAndNext(t *testing.T) {
 	c := mustChallenge(t, `realm="r\"\\", nonce="n", qop="auth", algorithm=MD5-sess`)
 	s, err := NewSession(c, "u", "p", Options{})
@@ -127,6 +135,7 @@ func TestNonceCountAndNext(t *testing.T) {
 	require.Equal(t, second.Get("cnonce"), p.Get("cnonce"))
 }
 
+// R13, R16: many goroutines share a nonce and leave out no count.
 func TestNonceCountHasNoGaps(t *testing.T) {
 	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
 	require.NoError(t, err)
@@ -146,8 +155,11 @@ func TestNonceCountHasNoGaps(t *testing.T) {
 	wg.Wait()
 	require.Len(t, seen, 400)
 	require.True(t, seen["00000190"], "400 uses, the last is 0x190")
+	require.Equal(t, "89abcdef", string(appendNC(nil, 0x89abcdef)))
 }
 
+// R13: a session knows which uses of its nonce a strict proxy may have
+// seen out of order.
 func TestOvertaken(t *testing.T) {
 	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
 	require.NoError(t, err)
@@ -167,6 +179,7 @@ func TestOvertaken(t *testing.T) {
 	require.True(t, s.Overtaken(use()), "the one before was never replied to")
 }
 
+// R12: username* only where the name needs it and the peer knows it.
 func TestUsernameForms(t *testing.T) {
 	name := func(challenge, user string) (plain, star string) {
 		s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`+challenge), user, "p", Options{})
@@ -182,11 +195,24 @@ func TestUsernameForms(t *testing.T) {
 	require.Equal(t, []string{"", "UTF-8''j%C3%A4"}, []string{plain, star}, "NFC")
 	plain, star = name(", charset=UTF-8", `a"b\c`)
 	require.Equal(t, []string{`a"b\c`, ""}, []string{plain, star})
-
-	_, err := NewSession(mustChallenge(t, `realm="r", nonce="n"`), "a\r\nb", "p", Options{})
-	require.Error(t, err)
+	plain, star = name(", charset=UTF-8", "\x80")
+	require.Equal(t, []string{"", "UTF-8''%80"}, []string{plain, star}, "the first octet beyond ASCII")
 }
 
+// A control character in a user name is told before anything is sent.
+func TestUsernameControlCharacters(t *testing.T) {
+	c := mustChallenge(t, `realm="r", nonce="n"`)
+	for _, name := range []string{"a\r\nb", "\x00", "\x1f", "a\x7f"} {
+		_, err := NewSession(c, name, "p", Options{})
+		require.ErrorContains(t, err, "control character", "%q", name)
+	}
+	for _, name := range []string{" a b ", "~", "\x80"} {
+		_, err := NewSession(c, name, "p", Options{})
+		require.NoError(t, err, "%q", name)
+	}
+}
+
+// R6, R11: what cannot be answered, what is preferred, and what is strongest.
 func TestChoice(t *testing.T) {
 	_, err := NewSession(mustChallenge(t, `realm="r", nonce="n", algorithm=SHA3-512`), "u", "p", Options{})
 	require.ErrorIs(t, err, ErrUnsupported)
@@ -200,35 +226,82 @@ func TestChoice(t *testing.T) {
 	s, err = NewSession(both, "u", "p", Options{PreferAuthInt: true})
 	require.NoError(t, err)
 	require.True(t, s.HashesBody())
-	_, err = s.Authorize("POST", "/", func() (io.ReadCloser, error) { return nil, nil })
-	require.ErrorIs(t, err, ErrBodyNeeded)
 
 	require.Greater(t, mustChallenge(t, `realm="r", nonce="n", algorithm=sha-512-256-SESS`).Strength(),
 		mustChallenge(t, `realm="r", nonce="n", algorithm=SHA-256`).Strength())
 	require.Zero(t, mustChallenge(t, `realm="r", nonce="n", algorithm=x`).Strength())
+	require.Zero(t, mustChallenge(t, `realm="r", nonce="n", qop=x`).Strength())
 }
 
-func TestVerify(t *testing.T) {
-	c := mustChallenge(t, `realm="testrealm@host.com", qop="auth", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093"`)
-	s, err := newSession(c, "Mufasa", "Circle Of Life", "0a4f113b", Options{})
+// body is a body that tells if it is closed.
+type body struct {
+	io.Reader
+	closed bool
+}
+
+func (b *body) Close() error { b.closed = true; return nil }
+
+// R11: qop=auth-int takes the hash of a body that it opens and closes, and
+// uses no nonce count for a body that cannot be read.
+func TestBodyHash(t *testing.T) {
+	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth-int`), "u", "p", Options{})
 	require.NoError(t, err)
-	a, err := s.Authorize("GET", "/dir/index.html", nil)
+	broken := errors.New("broken")
+	_, err = s.Authorize("POST", "/", func() (io.ReadCloser, error) { return nil, nil })
+	require.ErrorIs(t, err, ErrBodyNeeded)
+	_, err = s.Authorize("POST", "/", func() (io.ReadCloser, error) { return nil, broken })
+	require.ErrorIs(t, err, broken)
+	unreadable := &body{Reader: iotest.ErrReader(broken)}
+	_, err = s.Authorize("POST", "/", func() (io.ReadCloser, error) { return unreadable, nil })
+	require.ErrorIs(t, err, broken)
+	require.True(t, unreadable.closed)
+
+	empty := &body{Reader: strings.NewReader("")}
+	p := answer(t, s, "POST", "/", func() (io.ReadCloser, error) { return empty, nil })
+	require.Equal(t, "00000001", p.Get("nc"))
+	require.True(t, empty.closed)
+}
+
+// R13: a nonce that was announced is known as such until it is accepted.
+func TestAnnounced(t *testing.T) {
+	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n", qop=auth`), "u", "p", Options{})
 	require.NoError(t, err)
-	verify := func(info string) error {
-		params, err := ParseParams(info)
+	require.Equal(t, "n", s.Nonce())
+	require.False(t, s.Announced(), "by a challenge of its own")
+	next := s.Next("m")
+	require.Equal(t, "m", next.Nonce())
+	require.True(t, next.Announced())
+	next.Accepted()
+	require.False(t, next.Announced())
+}
+
+// R16: a nonce is as old as the time since it was received.
+func TestAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewSession(mustChallenge(t, `realm="r", nonce="n"`), "u", "p", Options{})
 		require.NoError(t, err)
-		return s.Verify(params, a, nil)
-	}
-	// H(A1) as in RFC 2617 §3.5, A2 = ":/dir/index.html"; from Python's hashlib.
-	const right = "376602cfd2f4e8e5e78b948a85263e85"
-	require.NoError(t, verify(`nextnonce="x"`), "nothing to check")
-	require.NoError(t, verify(`rspauth="`+right+`", qop=auth, nc=00000001, cnonce="0a4f113b"`))
-	require.ErrorIs(t, verify(`rspauth="00000000000000000000000000000000"`), ErrServer)
-	require.ErrorIs(t, verify(`rspauth="`+right+`", nc=00000002`), ErrServer)
-	require.ErrorIs(t, verify(`rspauth="`+right+`", cnonce="other"`), ErrServer)
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 3*time.Second, s.Age())
+		require.Zero(t, s.Next("m").Age())
+	})
 }
 
-// H(A1) is as good as the password.
+// Each session has a client nonce of its own, of more than 64 bits (RFC 7616
+// §5.10).
+func TestClientNonce(t *testing.T) {
+	c := mustChallenge(t, `realm="r", nonce="n", qop=auth`)
+	seen := map[string]bool{}
+	for range 10 {
+		s, err := NewSession(c, "u", "p", Options{})
+		require.NoError(t, err)
+		cnonce := answer(t, s, "GET", "/", nil).Get("cnonce")
+		require.Len(t, cnonce, 24)
+		seen[cnonce] = true
+	}
+	require.Len(t, seen, 10)
+}
+
+// R35: H(A1) is as good as the password.
 func TestSessionPrintsNoSecret(t *testing.T) {
 	s, err := NewSession(mustChallenge(t, `realm="r", nonce="n"`), "alice", "open sesame", Options{})
 	require.NoError(t, err)

@@ -8,7 +8,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
-// A variable that is empty counts as not set: no error about a file that nobody
+// R23: a variable that is empty counts as not set: no error about a file that nobody
 // named. (Where there is an /etc/krb5.conf that one is read.)
 func TestEmptyConfigVariable(t *testing.T) {
 	t.Setenv("KRB5_CONFIG", "")

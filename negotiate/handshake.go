@@ -125,7 +125,7 @@ func (h *Handshake) refusal(token []byte) error {
 		return err
 	}
 	var krb spnego.KRB5Token
-	if len(resp.ResponseToken) > 0 && krb.Unmarshal(resp.ResponseToken) == nil && krb.IsKRBError() {
+	if krb.Unmarshal(resp.ResponseToken) == nil && krb.IsKRBError() {
 		return fmt.Errorf("%w: %v", ErrRefused, krb.KRBError.Error())
 	}
 	if resp.SupportedMech.Equal(oidNTLM) {

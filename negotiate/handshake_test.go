@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/asn1tools"
@@ -53,8 +54,8 @@ func (s *service) ticket(t testing.TB, etype int32, end time.Time) *Ticket {
 	return &Ticket{ticket: ticket, key: key, realm: realm, name: name, end: end}
 }
 
-// accept verifies a token and returns the checksum's parts and the AP-REP.
-func (s *service) accept(t testing.TB, token []byte) (binding []byte, gssFlags uint32, apRep func(change func(*messages.EncAPRepPart)) []byte) {
+// apReq returns the AP-REQ of a token, decrypted.
+func (s *service) apReq(t testing.TB, token []byte) messages.APReq {
 	var got spnego.SPNEGOToken
 	require.NoError(t, got.Unmarshal(token))
 	require.True(t, got.Init)
@@ -65,9 +66,15 @@ func (s *service) accept(t testing.TB, token []byte) (binding []byte, gssFlags u
 	req := krb.APReq
 	require.True(t, types.IsFlagSet(&req.APOptions, flags.APOptionMutualRequired))
 	require.NoError(t, req.Ticket.DecryptEncPart(s.keytab, nil))
-	key := req.Ticket.DecryptedEncPart.Key
-	require.NoError(t, req.DecryptAuthenticator(key))
+	require.NoError(t, req.DecryptAuthenticator(req.Ticket.DecryptedEncPart.Key))
 	require.Equal(t, "alice", req.Authenticator.CName.PrincipalNameString())
+	return req
+}
+
+// accept verifies a token and returns the checksum's parts and the AP-REP.
+func (s *service) accept(t testing.TB, token []byte) (binding []byte, gssFlags uint32, apRep func(change func(*messages.EncAPRepPart)) []byte) {
+	req := s.apReq(t, token)
+	key := req.Ticket.DecryptedEncPart.Key
 	sum := req.Authenticator.Cksum
 	require.EqualValues(t, 0x8003, sum.CksumType)
 	require.Len(t, sum.Checksum, 24)
@@ -101,6 +108,9 @@ func (s *service) accept(t testing.TB, token []byte) (binding []byte, gssFlags u
 	}
 }
 
+// R24: an AP-REQ asks for mutual authentication and is bound to the channel
+// (RFC 4121 §4.1.1); an AP-REP, where one comes, must be of the service's key and
+// for this AP-REQ (RFC 4120 §3.2.5).
 func TestKerberos(t *testing.T) {
 	for name, etype := range map[string]int32{
 		"aes256-sha1": etypeID.AES256_CTS_HMAC_SHA1_96, "aes128-sha1": etypeID.AES128_CTS_HMAC_SHA1_96,
@@ -141,6 +151,27 @@ func TestKerberos(t *testing.T) {
 	require.ErrorIs(t, h.Done(apRep(func(*messages.EncAPRepPart) {})), ErrServer)
 }
 
+// R25: none of the tokens of one ticket is a replay of another (RFC 4120 §3.2.3),
+// however quickly they follow.
+func TestAuthenticatorsDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock stands still
+		const etype = etypeID.AES256_CTS_HMAC_SHA1_96
+		s := newService(t, etype)
+		ticket := s.ticket(t, etype, time.Now().Add(time.Hour))
+		seen := make(map[time.Time]bool)
+		for range 5 {
+			token, _, err := Kerberos(ticket, nil).Next(nil)
+			require.NoError(t, err)
+			auth := s.apReq(t, token).Authenticator
+			at := auth.CTime.Add(time.Duration(auth.Cusec) * time.Microsecond)
+			require.False(t, seen[at])
+			require.WithinDuration(t, time.Now(), at, time.Millisecond)
+			seen[at] = true
+		}
+	})
+}
+
+// R26: what a server says that refuses the ticket is told.
 func TestReject(t *testing.T) {
 	s := newService(t, etypeID.AES256_CTS_HMAC_SHA1_96)
 	for name, resp := range map[string]spnego.NegTokenResp{
@@ -161,7 +192,7 @@ func TestReject(t *testing.T) {
 	require.ErrorContains(t, err, "malformed")
 }
 
-// NTLM goes in a NegTokenInit and NegTokenResps, or bare as some send it.
+// R24: NTLM goes in a NegTokenInit and NegTokenResps, or bare as some send it.
 func TestNTLM(t *testing.T) {
 	type2 := append([]byte("NTLMSSP\x00\x02\x00\x00\x00"), make([]byte, 36)...)
 	type2[20] = 1 // Unicode
@@ -201,6 +232,7 @@ func TestNTLM(t *testing.T) {
 	}
 }
 
+// R26: without a ticket the error names the cause and the remedy.
 func TestNoTicket(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "krb5.conf")
@@ -241,7 +273,7 @@ func TestNoTicket(t *testing.T) {
 	require.True(t, errors.Is(err, context.Canceled) || err != nil)
 }
 
-// FuzzNext: no token of a server does more than fail.
+// R34: no token of a server does more than fail.
 func FuzzNext(f *testing.F) {
 	resp := spnego.NegTokenResp{NegState: 1, SupportedMech: oidNTLM, ResponseToken: []byte("NTLMSSP\x00\x02")}
 	token, err := resp.Marshal()
@@ -268,7 +300,7 @@ func FuzzNext(f *testing.F) {
 	})
 }
 
-// Files that are malformed are errors, which show nothing of keys.
+// R35: files that are malformed are errors, which show nothing of keys.
 func TestMalformedFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -286,6 +318,7 @@ func TestMalformedFiles(t *testing.T) {
 	require.Error(t, err)
 }
 
+// R35: nothing prints a password or a key.
 func TestNothingPrintsSecrets(t *testing.T) {
 	o := Options{Username: "alice", Password: "open sesame"}
 	ticket := newService(t, etypeID.AES128_CTS_HMAC_SHA1_96).ticket(t, etypeID.AES128_CTS_HMAC_SHA1_96, time.Now().Add(time.Hour))

@@ -171,9 +171,8 @@ func loadConfig(path string) (*config.Config, error) {
 		}
 	}
 	for _, section := range []string{"realms", "domain_realm"} {
-		if lines := from.sections[section]; len(lines) > 0 {
-			fmt.Fprintf(&b, "[%s]\n%s\n", section, kdcPort.ReplaceAllString(strings.Join(lines, "\n"), "${1}:88"))
-		}
+		lines := strings.Join(from.sections[section], "\n")
+		fmt.Fprintf(&b, "[%s]\n%s\n", section, kdcPort.ReplaceAllString(lines, "${1}:88"))
 	}
 	conf, err := config.NewFromString(b.String())
 	if err != nil && !errors.As(err, new(config.UnsupportedDirective)) {

@@ -77,7 +77,7 @@ func ask(t *testing.T, o negotiate.Options) error {
 	return err
 }
 
-// What MIT's kinit reads leads to the KDC.
+// R23: what MIT's kinit reads leads to the KDC.
 func TestConfigAsMITReadsIt(t *testing.T) {
 	const tcp = "udp_preference_limit = 1\n"
 	realm := "[realms]\n CORP.EXAMPLE = {\n  kdc = KDC\n }\n"
@@ -91,6 +91,11 @@ func TestConfigAsMITReadsIt(t *testing.T) {
 		"two sections":      "[libdefaults]\n" + tcp + realm + "[realms]\n B.EXAMPLE = {\n  kdc = b\n }\n",
 		"byte order mark":   "\ufeff[libdefaults]\n" + tcp + realm,
 		"of a realm":        "[libdefaults]\n CORP.EXAMPLE = {\n  clockskew = 1\n }\n" + tcp + realm,
+		"of a program":      "[libdefaults]\n kinit = {\n  A.EXAMPLE = {\n   udp_preference_limit = 40000\n  }\n  udp_preference_limit = 1465\n }\n" + tcp + realm,
+		"comments":          "# a\n; b\n\n[libdefaults] # c\n" + tcp + "# d\n ; e\n" + realm + "# f\n",
+		"upper case":        "[LibDefaults]\n UDP_Preference_Limit = 1\n[Realms]\n CORP.EXAMPLE = {\n  kdc = KDC\n }\n",
+		"other sections":    "[logging]\n default = FILE:/x\n[appdefaults]\n pam = {\n  udp_preference_limit = 40000\n }\n[libdefaults]\n" + tcp + realm + "[plugins]\n x = {\n }\n",
+		"v4":                "[libdefaults]\n" + tcp + "[realms]\n CORP.EXAMPLE = {\n  kdc = KDC\n  v4_instance_convert = {\n   a = b\n  }\n }\n",
 		"include":           "include DIR/realms.conf\n[libdefaults]\n" + tcp,
 		"includedir":        "includedir DIR\n[libdefaults]\n" + tcp,
 		"in a section":      "[libdefaults]\n includedir DIR\n" + tcp,
@@ -108,7 +113,7 @@ func TestConfigAsMITReadsIt(t *testing.T) {
 	}
 }
 
-// A realm in lower case is one, if krb5.conf has it so.
+// R23: a realm in lower case is one, if krb5.conf has it so.
 func TestLowerCaseRealm(t *testing.T) {
 	nothingElse(t)
 	kdc := newDeafKDC(t)
@@ -117,7 +122,7 @@ func TestLowerCaseRealm(t *testing.T) {
 	require.NotZero(t, kdc.asked.Load())
 }
 
-// The first file that exists counts, and those after it; a path may begin with the
+// R23: the first file that exists counts, and those after it; a path may begin with the
 // letter of a drive.
 func TestConfigFiles(t *testing.T) {
 	none := nothingElse(t)
@@ -145,7 +150,7 @@ func TestConfigFiles(t *testing.T) {
 	require.ErrorContains(t, ask(t, user), "include each other")
 }
 
-// A setting in a comment is none.
+// R23: a setting in a comment is none.
 func TestConfigCommentedEnctypes(t *testing.T) {
 	nothingElse(t)
 	kdc := newDeafKDC(t)
@@ -155,7 +160,44 @@ func TestConfigCommentedEnctypes(t *testing.T) {
 	require.Contains(t, kdc.etypes.Load(), int32(20)) // aes256-cts-hmac-sha384-192
 }
 
-// The ticket cache may be where krb5.conf says.
+// R23: the encryption types of krb5.conf are those that are asked for, in a list
+// with blanks or commas; without it those of RFC 8009 are among them.
+func TestConfigEnctypes(t *testing.T) {
+	nothingElse(t)
+	for setting, want := range map[string][]int32{
+		"default_tkt_enctypes = aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha1-96":                            {17, 18},
+		"default_tkt_enctypes = aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96":                           {18, 17},
+		"default_tkt_enctypes = aes256-cts-hmac-sha1-96\n default_tkt_enctypes = aes128-cts-hmac-sha1-96":   {18},
+		"default_tgs_enctypes = aes256-cts-hmac-sha1-96\n permitted_enctypes = aes256-cts-hmac-sha1-96":     {18, 17, 23, 20, 19},
+		"kinit = {\n }\n default_tkt_enctypes = aes256-cts-hmac-sha1-96":                                    {18},
+		"kinit = {\n default_tkt_enctypes = aes128-cts-hmac-sha1-96\n }\n ticket_lifetime = not understood": {18, 17, 23, 20, 19},
+	} {
+		kdc := newDeafKDC(t)
+		conf := write(t, "[libdefaults]\n udp_preference_limit = 1\n "+setting+"\n[realms]\n CORP.EXAMPLE = {\n  kdc = "+kdc.addr+"\n }\n")
+		require.Error(t, ask(t, negotiate.Options{ConfigPath: conf, Username: "alice@CORP.EXAMPLE", Password: "x"}))
+		require.Equal(t, want, kdc.etypes.Load(), setting)
+	}
+}
+
+// R26: a krb5.conf that cannot be understood is told as that.
+func TestConfigMalformed(t *testing.T) {
+	nothingElse(t)
+	for _, text := range []string{"[realms]\n }\n", "[realms]\n CORP.EXAMPLE {\n }\n", "[domain_realm]\n .corp.example\n"} {
+		err := ask(t, negotiate.Options{ConfigPath: write(t, text), Username: "alice@CORP.EXAMPLE", Password: "x"})
+		require.ErrorContains(t, err, "krb5.conf: ", text)
+	}
+}
+
+// R23: a KDC may be named by an IPv6 address, with the usual port or another.
+func TestConfigIPv6(t *testing.T) {
+	nothingElse(t)
+	for kdc, addr := range map[string]string{"[::1]": "[::1]:88", "[::1]:1": "[::1]:1"} {
+		conf := write(t, "[libdefaults]\n udp_preference_limit = 1\n[realms]\n CORP.EXAMPLE = {\n  kdc = "+kdc+"\n }\n")
+		require.ErrorContains(t, ask(t, negotiate.Options{ConfigPath: conf, Username: "alice@CORP.EXAMPLE", Password: "x"}), "to "+addr+":")
+	}
+}
+
+// R23: the ticket cache may be where krb5.conf says.
 func TestDefaultCacheName(t *testing.T) {
 	nothingElse(t)
 	t.Setenv("KRB5CCNAME", "")
@@ -171,6 +213,7 @@ func TestDefaultCacheName(t *testing.T) {
 	require.Contains(t, e.Remedy, "FILE")
 }
 
+// R26: a keytab that cannot be read is told as that.
 func TestKeytabCause(t *testing.T) {
 	none := nothingElse(t)
 	t.Setenv("KRB5_CONFIG", os.DevNull)

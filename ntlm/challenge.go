@@ -58,11 +58,11 @@ func parseChallenge(message []byte) (challenge, error) {
 func field(message []byte, off int) ([]byte, error) {
 	length := uint64(binary.LittleEndian.Uint16(message[off:]))
 	start := uint64(binary.LittleEndian.Uint32(message[off+4:]))
-	if length > 0 && start+length > uint64(len(message)) {
-		return nil, errors.New("ntlm: a field of the message goes beyond its end")
-	}
 	if length == 0 {
 		return nil, nil
+	}
+	if start+length > uint64(len(message)) {
+		return nil, errors.New("ntlm: a field of the message goes beyond its end")
 	}
 	return message[start : start+length], nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -14,10 +15,10 @@ import (
 
 // Where the fields of a type 3 stand (MS-NLMP §2.2.1.3).
 const (
+	offFields        = 12 // six: LM and NT response, domain, user, workstation, session key
 	offNTResponse    = 20
 	offDomain        = 28
 	offUser          = 36
-	offAuthFlags     = 60
 	authenticateSize = 64 // go-ntlmssp's header, which ends before Version and MIC
 	versionSize      = 8
 	micSize          = 16
@@ -34,13 +35,11 @@ func addMIC(negotiate, challenge, authenticate []byte, password string) ([]byte,
 		return nil, err
 	}
 	const more = versionSize + micSize
-	b := make([]byte, 0, len(authenticate)+more)
-	b = append(b, authenticate[:authenticateSize]...)
-	b = append(b, make([]byte, more)...)
-	b = append(b, authenticate[authenticateSize:]...)
-	for off := 12; off < offAuthFlags; off += 8 {
-		if start := binary.LittleEndian.Uint32(b[off+4:]); start >= authenticateSize {
-			binary.LittleEndian.PutUint32(b[off+4:], start+more)
+	b := slices.Concat(authenticate[:authenticateSize], make([]byte, more), authenticate[authenticateSize:])
+	for i := range 6 {
+		offset := b[offFields+8*i+4:]
+		if start := binary.LittleEndian.Uint32(offset); start >= authenticateSize {
+			binary.LittleEndian.PutUint32(offset, start+more)
 		}
 	}
 	copy(b[authenticateSize+versionSize:], hmacMD5(key, negotiate, challenge, b))
@@ -120,9 +119,14 @@ func (h *Handshake) Sign(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	signing := md5.Sum(append(key, "session key to client-to-server signing key magic constant\x00"...))
-	sum := hmacMD5(signing[:], make([]byte, 4), message)
+	sum := hmacMD5(signingKey(key), make([]byte, 4), message)
 	b := binary.LittleEndian.AppendUint32(nil, 1) // version
 	b = append(b, sum[:8]...)
 	return append(b, 0, 0, 0, 0), nil
+}
+
+// signingKey is SIGNKEY of MS-NLMP §3.4.5.2 for what the client signs.
+func signingKey(sessionKey []byte) []byte {
+	sum := md5.Sum(append(sessionKey, "session key to client-to-server signing key magic constant\x00"...))
+	return sum[:]
 }

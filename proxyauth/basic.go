@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -19,9 +20,22 @@ type basicScheme struct{}
 
 func (basicScheme) Name() string { return "Basic" }
 
-func (basicScheme) best(offers []Challenge) []Challenge { return offers }
+func (basicScheme) traits() traits { return traits{clearText: true} }
 
-func (basicScheme) accept(_ context.Context, _ *route, offers []Challenge, c Credentials) (answerer, error) {
+func (basicScheme) requires() []string { return []string{"realm"} } // RFC 7617 §2
+
+func (basicScheme) secretsIn(value string) []string {
+	pair, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return nil
+	}
+	_, password, _ := strings.Cut(string(pair), ":")
+	return []string{string(pair), password}
+}
+
+func (basicScheme) best(offers []challenge.Challenge) []challenge.Challenge { return offers }
+
+func (basicScheme) accept(_ context.Context, _ proxyFacts, offers []challenge.Challenge, c Credentials) (answerer, error) {
 	// RFC 7617 §2: no colon in the name, no control characters in either.
 	if strings.Contains(c.Username, ":") {
 		return answerer{}, errors.New("the user name has a colon, which Basic cannot send")
@@ -30,7 +44,7 @@ func (basicScheme) accept(_ context.Context, _ *route, offers []Challenge, c Cre
 	if strings.ContainsFunc(pair, isControl) {
 		return answerer{}, errors.New("the user name or password has a control character, which Basic cannot send")
 	}
-	if len(offers) == 0 || strings.EqualFold(offers[0].Param("charset"), "UTF-8") {
+	if len(offers) == 0 || strings.EqualFold(offers[0].Params.Get("charset"), "UTF-8") {
 		pair = norm.NFC.String(pair)
 	}
 	return answerer{auth: &basicAuth{[]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}}}, nil
@@ -45,8 +59,12 @@ func (b *basicAuth) authorize(*http.Request, bool) (answer, error) {
 	return answer{field: b.field}, nil
 }
 
-func (b *basicAuth) refused(answer, []Challenge) (requestAuth, refusal) { return nil, rejected }
+func (b *basicAuth) refused(answer, []challenge.Challenge) (requestAuth, refusal) {
+	return nil, rejected
+}
 
-func (b *basicAuth) renew([]Challenge) (requestAuth, bool) { return b, true }
+func (b *basicAuth) expires() bool { return false }
+
+func (b *basicAuth) renew([]challenge.Challenge) (requestAuth, bool) { return b, true }
 
 func (b *basicAuth) accepted(answer, *http.Response) (requestAuth, error) { return nil, nil }

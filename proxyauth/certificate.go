@@ -6,6 +6,8 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
 // An InterceptionError says that the certificate which arrived through a tunnel
@@ -48,7 +50,7 @@ func (r *route) intercepted(target string, err error) error {
 	if !errors.As(err, &invalid) || !errors.As(err, &unknown) || len(invalid.UnverifiedCertificates) == 0 {
 		return err
 	}
-	var hop *proxyDialError
+	var hop *carrier.DialError
 	if errors.As(err, &hop) { // the certificate of a proxy
 		return err
 	}

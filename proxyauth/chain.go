@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
 )
 
 // Chain returns a Transport for each proxy of a chain, given by their URLs from
@@ -30,7 +32,7 @@ func Chain(proxies ...string) ([]*Transport, error) {
 		if u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("proxyauth: chain: proxy %d has URL scheme %q: use http or https", i+1, u.Scheme)
 		}
-		if err := checkProxy(proxy); err != nil {
+		if err := env.CheckProxy(proxy); err != nil {
 			return nil, fmt.Errorf("proxyauth: chain: proxy %d: %w", i+1, err)
 		}
 		base := &http.Transport{ForceAttemptHTTP2: true}

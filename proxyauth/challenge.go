@@ -1,11 +1,7 @@
 package proxyauth
 
 import (
-	"errors"
-	"fmt"
-	"strings"
-
-	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // A Challenge is one offer of a Proxy-Authenticate header (RFC 9110 §11.3): a
@@ -19,28 +15,16 @@ type Challenge struct {
 	// "" when there is none.
 	Token68 string
 
-	params digest.Params
+	read challenge.Challenge
 }
 
 // Param returns the value of the parameter name, in any case, without its
 // quotes and escapes, or "" when the challenge does not have it. Octets beyond
 // ASCII are as the proxy sent them.
-func (c Challenge) Param(name string) string { return c.params.Get(name) }
+func (c Challenge) Param(name string) string { return c.read.Params.Get(name) }
 
 // HasParam reports whether the challenge has the parameter name, in any case.
-func (c Challenge) HasParam(name string) bool {
-	_, ok := c.params.Lookup(name)
-	return ok
-}
-
-func (c Challenge) is(scheme string) bool { return strings.EqualFold(c.Scheme, scheme) }
-
-// Bounds on what is read of a proxy's challenges. The largest honest token is
-// an NTLM challenge or a Kerberos error with its tickets, far below 64 KiB.
-const (
-	maxChallengeBytes = 64 << 10
-	maxChallenges     = 32
-)
+func (c Challenge) HasParam(name string) bool { return c.read.Has(name) }
 
 // ParseChallenges reads the values of the Proxy-Authenticate fields of one
 // response (RFC 9110 §11.6.1, §11.7.1), in order: one or more challenges in a
@@ -56,181 +40,20 @@ const (
 // What is beyond 64 KiB, 32 challenges, or 32 parameters of one challenge is
 // not read, and told in the error.
 func ParseChallenges(fields []string) ([]Challenge, error) {
-	p := challengeParser{}
-	size := 0
-	for _, field := range fields {
-		if size += len(field); size > maxChallengeBytes {
-			p.fail("", fmt.Errorf("more than %d bytes of challenges", maxChallengeBytes))
-			break
+	read, err := parseChallenges(fields)
+	var all []Challenge
+	for _, c := range read {
+		all = append(all, Challenge{c.Scheme, c.Token68, c})
+	}
+	return all, err
+}
+
+// parseChallenges reads fields with what each scheme requires.
+func parseChallenges(fields []string) ([]challenge.Challenge, error) {
+	return challenge.Parse(fields, func(name string) []string {
+		if scheme := schemeNamed(DefaultSchemes(), name); scheme != nil {
+			return scheme.requires()
 		}
-		if !p.field(field) {
-			break
-		}
-	}
-	p.finish()
-	return p.done, errors.Join(p.errs...)
-}
-
-// A challengeParser collects challenges from list elements. A field may go on
-// with parameters of the last challenge of the field before: several fields of
-// one name mean the same as one with commas between (RFC 9110 §5.3).
-type challengeParser struct {
-	done    []Challenge
-	errs    []error
-	current *Challenge // the parameters that follow belong to it; nil: to nothing
-	bad     bool       // current is malformed; its error is told already
-	seen    int        // challenges begun
-}
-
-// field reads one field value. It returns false when no more should be read.
-func (p *challengeParser) field(s string) bool {
-	for {
-		s = strings.TrimLeft(s, " \t,")
-		if s == "" {
-			return true
-		}
-		token, rest := digest.ScanToken(s)
-		afterSpace := strings.TrimLeft(rest, " \t")
-		if token != "" && !strings.HasPrefix(afterSpace, "=") {
-			if !p.begin(token) {
-				return false
-			}
-			s = afterSpace
-			if len(afterSpace) == len(rest) && rest != "" && rest[0] != ',' {
-				p.malformed(errors.New("unexpected text after the scheme"))
-				s = skipElement(rest)
-				continue
-			}
-			if token68, rest := scanToken68(s); token68 != "" {
-				p.current.Token68 = token68
-				s = rest
-			}
-			continue
-		}
-		s = p.param(s)
-	}
-}
-
-// begin starts a new challenge.
-func (p *challengeParser) begin(scheme string) bool {
-	p.finish()
-	if p.seen++; p.seen > maxChallenges {
-		p.fail("", fmt.Errorf("more than %d challenges", maxChallenges))
-		return false
-	}
-	p.current, p.bad = &Challenge{Scheme: scheme}, false
-	return true
-}
-
-// param reads a parameter of the current challenge and returns what follows.
-func (p *challengeParser) param(s string) string {
-	param, rest, err := digest.ScanParam(s)
-	if err == nil {
-		if rest = strings.TrimLeft(rest, " \t"); rest != "" && rest[0] != ',' {
-			err = errors.New("no comma after a parameter")
-		}
-	}
-	if err != nil {
-		p.malformed(err)
-		return skipElement(s)
-	}
-	switch {
-	case p.current == nil:
-		p.malformed(errors.New("a parameter without a scheme"))
-	case p.current.Token68 != "":
-		p.malformed(errors.New("a token and parameters together"))
-	case !p.bad:
-		if p.current.params, err = p.current.params.Add(param); err != nil {
-			p.malformed(err)
-		}
-	}
-	return rest
-}
-
-// finish puts the current challenge among the good ones, if it is one.
-func (p *challengeParser) finish() {
-	c := p.current
-	if c != nil && !p.bad {
-		if missing := c.missing(); missing != "" {
-			p.malformed(errors.New("no " + missing))
-		} else {
-			p.done = append(p.done, *c)
-		}
-	}
-	p.current = nil
-}
-
-// missing names the first parameter that the scheme requires and c lacks.
-func (c *Challenge) missing() string {
-	var required []string
-	switch {
-	case c.is("Basic"):
-		required = []string{"realm"} // RFC 7617 §2
-	case c.is("Digest"):
-		required = []string{"realm", "nonce"} // RFC 7616 §3.3
-	}
-	for _, name := range required {
-		if !c.HasParam(name) {
-			return name
-		}
-	}
-	return ""
-}
-
-func (p *challengeParser) malformed(err error) {
-	if p.current == nil {
-		p.fail("", err)
-	} else if !p.bad {
-		p.fail(p.current.Scheme, err)
-	}
-	p.bad = true
-}
-
-func (p *challengeParser) fail(scheme string, err error) {
-	if len(p.errs) >= maxChallenges {
-		return
-	}
-	if scheme != "" {
-		err = fmt.Errorf("proxyauth: malformed %.40q challenge: %w", scheme, err)
-	} else {
-		err = fmt.Errorf("proxyauth: malformed challenge: %w", err)
-	}
-	p.errs = append(p.errs, err)
-}
-
-// scanToken68 reads a token68 (RFC 9110 §11.2) that fills its list element.
-func scanToken68(s string) (token, rest string) {
-	i := 0
-	for i < len(s) && isToken68Byte(s[i]) {
-		i++
-	}
-	for i > 0 && i < len(s) && s[i] == '=' {
-		i++
-	}
-	rest = strings.TrimLeft(s[i:], " \t")
-	if rest != "" && rest[0] != ',' {
-		return "", s
-	}
-	return s[:i], rest
-}
-
-func isToken68Byte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0
-}
-
-// skipElement returns s from the comma that ends its first list element; a
-// comma in a quoted string does not.
-func skipElement(s string) string {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quoted:
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ',' && !quoted:
-			return s[i:]
-		}
-	}
-	return ""
+		return nil
+	})
 }

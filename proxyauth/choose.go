@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // maxTrials is how many schemes the same credentials are tried with before
@@ -44,7 +44,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		if len(offers) == 0 {
 			continue
 		}
-		if reason := r.forbidden(name); reason != "" {
+		if reason := r.forbidden(scheme); reason != "" {
 			deny(ErrNoUsableScheme, "%s: %s", name, reason)
 			continue
 		}
@@ -54,7 +54,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 			remedy = cmp.Or(remedy, failure.remedy)
 			continue
 		}
-		realm := offers[0].Param("realm")
+		realm := offers[0].Params.Get("realm")
 		cred, source, err := r.credentials(req.Context(), scheme, realm)
 		if err != nil {
 			if errors.Is(err, ErrNoCredentials) {
@@ -79,14 +79,14 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		}
 		r.noteOffers(d)
 		st, err := r.standFor(req.Context(), scheme, offers, cred, source)
-		var refused *negotiate.Error
+		var refused refusedElsewhere
 		switch {
 		case err == nil:
-			st.realmShown = string(d.strikeOut([]byte(st.realm)))
+			st.realmShown = d.sent.StrikeString(st.realm)
 			return st, nil
 		case errors.Is(err, ErrNoCredentials):
 			deny(ErrNoCredentials, "")
-		case errors.As(err, &refused) && refused.Rejected && !cred.empty():
+		case errors.As(err, &refused):
 			r.reject(&standing{scheme: scheme, cred: cred}, realm)
 			deny(ErrRejected, "%s: %v", name, err)
 		case cred.empty():
@@ -101,7 +101,7 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 		return nil, context.Cause(ctx)
 	}
 	for _, name := range d.names() {
-		if !slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
+		if schemeNamed(r.t.schemes, name) == nil {
 			d.reasons = append(d.reasons, name+": not among Transport.Schemes")
 		}
 	}
@@ -133,14 +133,14 @@ func (r *route) choose(req *http.Request, d *denial) (*standing, error) {
 }
 
 // standFor returns how to send requests by a scheme with credentials.
-func (r *route) standFor(ctx context.Context, scheme Scheme, offers []Challenge, cred Credentials, source string) (*standing, error) {
-	a, err := scheme.accept(ctx, r, offers, cred)
+func (r *route) standFor(ctx context.Context, scheme Scheme, offers []challenge.Challenge, cred Credentials, source string) (*standing, error) {
+	a, err := scheme.accept(ctx, r.facts(), offers, cred)
 	if err != nil {
 		return nil, err
 	}
 	st := &standing{answerer: a, scheme: scheme, cred: cred, from: source, proof: new(proof)}
 	if len(offers) > 0 {
-		st.realm = offers[0].Param("realm")
+		st.realm = offers[0].Params.Get("realm")
 	}
 	if a.bound != nil {
 		st.pool = &pool{r: r}
@@ -149,8 +149,8 @@ func (r *route) standFor(ctx context.Context, scheme Scheme, offers []Challenge,
 }
 
 // forbidden says why the scheme may not be used on this route, or "".
-func (r *route) forbidden(scheme string) string {
-	if scheme != "Basic" {
+func (r *route) forbidden(scheme Scheme) string {
+	if !scheme.traits().clearText {
 		return ""
 	}
 	if r.t.noClearText && r.key.scheme != "https" {
@@ -163,3 +163,39 @@ func (r *route) forbidden(scheme string) string {
 	}
 	return ""
 }
+
+// credentials asks the sources in their order: the Transport's own and then the
+// proxy URL's userinfo; without an own source the environment comes last. The
+// zero Credentials are for a scheme that needs none. from names the source for
+// errors, also beside an error of it.
+func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c Credentials, from string, err error) {
+	if r.t.source != nil {
+		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{
+			Proxy: r.told, Scheme: scheme.Name(), Realm: realm, Rejected: r.allRejected(),
+		})
+		if err != nil && !errors.Is(err, ErrNoCredentials) {
+			return Credentials{}, "Transport.Credentials", err
+		}
+		if err == nil && !c.empty() {
+			return c, "Transport.Credentials", nil
+		}
+	}
+	if r.key.hasUser {
+		return Credentials{r.key.username, r.key.password}, "the proxy URL", nil
+	}
+	if r.t.source == nil {
+		c, err = r.t.environment(ctx, CredentialRequest{})
+		if err == nil {
+			return c, environmentName, nil
+		}
+		if !errors.Is(err, ErrNoCredentials) {
+			return Credentials{}, environmentName, err
+		}
+	}
+	if scheme.traits().ambient {
+		return Credentials{}, "the environment (ticket cache, keytab, logged-in user)", nil
+	}
+	return Credentials{}, "", ErrNoCredentials
+}
+
+const environmentName = "PROXY_USER and PROXY_PASS"

@@ -2,7 +2,6 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,43 +67,3 @@ func UserPassword(username, password string) CredentialSource {
 		return Credentials{username, password}, nil
 	})
 }
-
-// credentials asks the sources in their order: the Transport's own and then the
-// proxy URL's userinfo; without an own source the environment comes last. The
-// zero Credentials are for a scheme that needs none. from names the source for
-// errors, also beside an error of it.
-func (r *route) credentials(ctx context.Context, scheme Scheme, realm string) (c Credentials, from string, err error) {
-	if r.t.source != nil {
-		c, err = r.t.source.ProxyCredentials(ctx, CredentialRequest{
-			Proxy: r.told, Scheme: scheme.Name(), Realm: realm, Rejected: r.allRejected(),
-		})
-		if err != nil && !errors.Is(err, ErrNoCredentials) {
-			return Credentials{}, "Transport.Credentials", err
-		}
-		if err == nil && !c.empty() {
-			return c, "Transport.Credentials", nil
-		}
-	}
-	if r.key.hasUser {
-		return Credentials{r.key.username, r.key.password}, "the proxy URL", nil
-	}
-	if r.t.source == nil {
-		c, err = r.t.environment(ctx, CredentialRequest{})
-		if err == nil {
-			return c, environmentName, nil
-		}
-		if !errors.Is(err, ErrNoCredentials) {
-			return Credentials{}, environmentName, err
-		}
-	}
-	if _, ok := scheme.(ambient); ok {
-		return Credentials{}, "the environment (ticket cache, keytab, logged-in user)", nil
-	}
-	return Credentials{}, "", ErrNoCredentials
-}
-
-const environmentName = "PROXY_USER and PROXY_PASS"
-
-// ambient marks a scheme that may do without credentials: it knows the user by
-// other means.
-type ambient interface{ ambient() }

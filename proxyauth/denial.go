@@ -8,18 +8,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
 // A denial is a 407 of the proxy, read, and what was tried before it.
 type denial struct {
-	challenges []Challenge
+	challenges []challenge.Challenge
 	reasons    []string
-	failures   map[string]*handshakeError // of schemes that failed before the proxy could refuse
-	tried      []string                   // schemes for which credentials were sent
-	source     string                     // where those came from
-	refused    bool                       // by the proxy
-	sent       []string                   // what must not show up in an error
-	struck     []string                   // the same in every shape, longest first
+	failures   map[string]*schemeError // of schemes that failed before the proxy could refuse
+	tried      []string                // schemes for which credentials were sent
+	source     string                  // where those came from
+	refused    bool                    // by the proxy
+	sent       secret.Sent             // what must not show up in an error
 
 	resp   *http.Response
 	page   []byte // the beginning of its body, when that was read
@@ -39,12 +41,12 @@ const (
 func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 	d.resp, d.hangUp, d.page, d.ended = resp, hangUp, nil, false
 	var err error
-	d.challenges, err = ParseChallenges(resp.Header["Proxy-Authenticate"])
+	d.challenges, err = parseChallenges(resp.Header["Proxy-Authenticate"])
 	d.reasons = nil
 	if err != nil {
 		// Once more for the error, which shortens what it quotes: no part of a
 		// secret can be found in it.
-		_, err = ParseChallenges(d.struckOut(resp.Header["Proxy-Authenticate"]))
+		_, err = parseChallenges(d.sent.StrikeAll(resp.Header["Proxy-Authenticate"]))
 	}
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), "proxyauth: ", "")
@@ -75,10 +77,10 @@ func (d *denial) drainWithin(ctx context.Context, limit time.Duration, max int64
 }
 
 // of returns the challenges of one scheme.
-func (d *denial) of(scheme string) []Challenge {
-	var offers []Challenge
+func (d *denial) of(scheme string) []challenge.Challenge {
+	var offers []challenge.Challenge
 	for _, c := range d.challenges {
-		if c.is(scheme) {
+		if c.Is(scheme) {
 			offers = append(offers, c)
 		}
 	}
@@ -89,7 +91,7 @@ func (d *denial) of(scheme string) []Challenge {
 func (d *denial) names() []string {
 	var names []string
 	for _, c := range d.challenges {
-		name := fmt.Sprintf("%.40s", d.strikeOut([]byte(c.Scheme)))
+		name := fmt.Sprintf("%.40s", d.sent.StrikeString(c.Scheme))
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}
@@ -100,8 +102,8 @@ func (d *denial) names() []string {
 // end returns the error of a request that the denial ends.
 func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
 	realm := ""
-	if i := slices.IndexFunc(d.challenges, func(c Challenge) bool { return c.HasParam("realm") }); i >= 0 {
-		realm = string(d.strikeOut([]byte(d.challenges[i].Param("realm"))))
+	if i := slices.IndexFunc(d.challenges, func(c challenge.Challenge) bool { return c.Has("realm") }); i >= 0 {
+		realm = d.sent.StrikeString(d.challenges[i].Params.Get("realm"))
 	}
 	e := &AuthError{
 		Proxy: r.name, Target: target(req), Realm: realm,
@@ -109,7 +111,7 @@ func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
 		Err: why, at: time.Now(),
 	}
 	if d.resp != nil {
-		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, string(d.strikeOut([]byte(d.resp.Status))), d.safeHeader(), d.safePage(req)
+		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, d.sent.StrikeString(d.resp.Status), d.safeHeader(), d.safePage(req)
 	}
 	return e
 }
@@ -138,26 +140,16 @@ func (d *denial) safePage(req *http.Request) []byte {
 		return nil // a tunnel, or the origin's
 	}
 	d.drain(req.Context())
-	page := d.strikeOut(d.page)
 	if len(d.page) == maxPage {
-		page = d.cutOff(page)
+		return d.sent.StrikeCut(d.page)
 	}
-	return page
+	return d.sent.Strike(d.page)
 }
 
 func (d *denial) safeHeader() http.Header {
 	header := d.resp.Header.Clone()
 	for name, values := range header {
-		header[name] = d.struckOut(values)
+		header[name] = d.sent.StrikeAll(values)
 	}
 	return header
-}
-
-// struckOut returns the values of a field without what was sent.
-func (d *denial) struckOut(values []string) []string {
-	safe := make([]string, len(values))
-	for i, value := range values {
-		safe[i] = string(d.strikeOut([]byte(value)))
-	}
-	return safe
 }

@@ -17,6 +17,10 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
 // Diagnose walks the way to a target step by step, as a request of t would take
@@ -101,7 +105,7 @@ func (d *diagnosis) parse(target string) bool {
 			"write it like https://api.example.com/, or mail.example.com:25")
 	}
 	d.report.Target = u.Scheme + "://" + u.Host // a path or a query may hold keys
-	if d.addr, err = asciiAddr(hostPort(u)); err != nil {
+	if d.addr, err = hostname.Address(hostname.OfURL(u)); err != nil {
 		return d.fail("target", err, "", "check the target's name")
 	}
 	if d.noHTTP {
@@ -130,22 +134,22 @@ func (d *diagnosis) route() bool {
 	var err error
 	d.r, err = d.core.routeFor(d.req)
 	v := d.core.fromEnvironment()
-	set := v.of(d.req.URL.Scheme)
-	_, valid := showProxy(set.value)
-	inEnvironment, refused := v.proxyFunc()(d.req.URL)
+	set := v.For(d.req.URL.Scheme)
+	_, valid := env.ShowProxy(set.Value)
+	inEnvironment, refused := v.ProxyFunc()(d.req.URL)
 	isIt := inEnvironment != nil && d.r != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
 	if err != nil || isIt && !valid {
 		d.report.Proxy = "a proxy" // what is taken for its name may be of the password
 	}
 	switch {
-	case (isIt || err != nil && err.Error() == errProxyURL.Error()) && set.value != "" && !valid:
-		return d.fail("proxy", errProxyURL, "the value of "+set.name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", correctURL)
+	case (isIt || err != nil && err.Error() == errProxyURL.Error()) && set.Value != "" && !valid:
+		return d.fail("proxy", errProxyURL, "the value of "+set.Name+" is not a valid URL: something of it, and not the proxy's name, is taken for the host", env.CorrectURL)
 	case err != nil && refused != nil: // in a CGI program
-		return d.fail("proxy", err, "", "set Transport.Proxy in the program, since "+set.name+" does not count where a request may have set it")
+		return d.fail("proxy", err, "", "set Transport.Proxy in the program, since "+set.Name+" does not count where a request may have set it")
 	case errors.As(err, new(proxySchemeError)):
 		return d.fail("proxy", err, "", "write the proxy URL with http://, https://, socks5:// or socks5h://")
 	case err != nil:
-		return d.fail("proxy", err, "", correctURL)
+		return d.fail("proxy", err, "", env.CorrectURL)
 	}
 	d.report.Proxy = d.r.name
 	if d.r.name == "" {
@@ -154,7 +158,7 @@ func (d *diagnosis) route() bool {
 	}
 	from := "by Transport.Proxy or Base.Proxy"
 	if isIt {
-		from = "by " + set.name
+		from = "by " + set.Name
 	}
 	return d.ok("proxy", d.r.name+", "+from)
 }
@@ -175,7 +179,7 @@ func (d *diagnosis) direct() {
 		d.target(conn)
 		return
 	}
-	conn, err := d.core.dial(d.ctx, "tcp", d.addr)
+	conn, err := carrier.Dial(d.ctx, d.core.base, "tcp", d.addr)
 	why, remedy := d.core.whyDirect(d.req.URL)
 	if d.reached(d.addr, conn, err, "if this network is left by a proxy only: "+remedy+" (there is none for this target: "+why+")") {
 		d.target(conn)
@@ -228,31 +232,31 @@ func (d *diagnosis) reachProxy() (net.Conn, bool) {
 			reached.Store(&addr)
 		}
 	}})
-	conn, err := d.r.dialProxy(ctx, nil, true)
-	var dial *proxyDialError
+	conn, err := d.r.dialer.Dial(ctx, nil, true)
+	var dial *carrier.DialError
 	if !errors.As(err, &dial) {
-		d.reached(hostPort(d.r.url), conn, nil, "")
+		d.reached(hostname.OfURL(d.r.url), conn, nil, "")
 		if secure, ok := conn.(*tls.Conn); ok && d.r.url.Scheme == "https" {
 			d.ok("proxy's TLS", describeTLS(secure.ConnectionState()))
 		}
 		return conn, true
 	}
-	remedy := strings.TrimPrefix(dial.remedy(), ": ")
-	if dial.doing == "connecting" {
-		switch earlier := d.earlierHop(dial.err); { // of a chain
+	remedy := strings.TrimPrefix(dial.Remedy(), ": ")
+	if dial.Doing == "connecting" {
+		switch earlier := d.earlierHop(dial.Err); { // of a chain
 		case earlier != "":
 			remedy = earlier
 		case remedy == "":
 			remedy = "check host and port of the proxy URL, and whether a firewall lets this machine reach them"
 		}
-		return nil, d.reached(hostPort(d.r.url), nil, dial.err, remedy)
+		return nil, d.reached(hostname.OfURL(d.r.url), nil, dial.Err, remedy)
 	}
-	ip := hostPort(d.r.url)
+	ip := hostname.OfURL(d.r.url)
 	if addr := reached.Load(); addr != nil {
 		ip = *addr
 	}
-	d.connected(hostPort(d.r.url), ip)
-	cause := fmt.Sprintf("the TLS handshake with the proxy failed: %v", dial.err)
+	d.connected(hostname.OfURL(d.r.url), ip)
+	cause := fmt.Sprintf("the TLS handshake with the proxy failed: %v", dial.Err)
 	var invalid *tls.CertificateVerificationError
 	switch by := issuedBy(err); {
 	case by != "":
@@ -273,7 +277,7 @@ func (d *diagnosis) earlierHop(err error) string {
 	var (
 		denied  *AuthError
 		refused *ConnectError
-		dial    *proxyDialError
+		dial    *carrier.DialError
 	)
 	switch {
 	case errors.As(err, &denied):
@@ -282,7 +286,7 @@ func (d *diagnosis) earlierHop(err error) string {
 		_, remedy := refused.meaning()
 		return cmp.Or(remedy, askAdministrators)
 	case errors.As(err, &dial):
-		return cmp.Or(strings.TrimPrefix(dial.remedy(), ": "), "check host and port of the URL of proxy "+dial.proxy)
+		return cmp.Or(strings.TrimPrefix(dial.Remedy(), ": "), "check host and port of the URL of proxy "+dial.Proxy)
 	}
 	return ""
 }
@@ -346,8 +350,8 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	}
 	offers := "offered: " + list(denial.names())
 	for _, c := range denial.challenges {
-		if realm := c.Param("realm"); realm != "" {
-			offers += fmt.Sprintf("; realm %q", denial.strikeOut([]byte(realm)))
+		if realm := c.Params.Get("realm"); realm != "" {
+			offers += fmt.Sprintf("; realm %q", denial.sent.StrikeString(realm))
 			break
 		}
 	}
@@ -363,7 +367,7 @@ func statusLine(resp *http.Response) string {
 
 // sentBefore returns what the proxy may have seen of credentials, and could
 // repeat.
-func (r *route) sentBefore() []string {
+func (r *route) sentBefore() secret.Sent {
 	all := r.allRejected()
 	if st := r.standing.Load(); st != nil {
 		all = append(all, st.cred)
@@ -373,9 +377,9 @@ func (r *route) sentBefore() []string {
 		all = append(all, d.cred)
 	}
 	r.mu.Unlock()
-	var sent []string
+	var sent secret.Sent
 	for _, c := range all {
-		sent = append(sent, secrets([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
+		sent.Add(secretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
 	}
 	return sent
 }
@@ -385,7 +389,7 @@ func (d *diagnosis) speaksTLS() bool {
 	if d.r.url.Scheme == "https" {
 		return false
 	}
-	conn, err := d.core.dial(d.ctx, "tcp", hostPort(d.r.url))
+	conn, err := carrier.Dial(d.ctx, d.core.base, "tcp", hostname.OfURL(d.r.url))
 	if err != nil {
 		return false
 	}
@@ -399,7 +403,7 @@ func (d *diagnosis) speaksTLS() bool {
 func (d *diagnosis) speaksHTTP() bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 2*time.Second) // what came before may have used up the time
 	defer cancel()
-	conn, err := d.core.dial(ctx, "tcp", hostPort(d.r.url))
+	conn, err := carrier.Dial(ctx, d.core.base, "tcp", hostname.OfURL(d.r.url))
 	if err != nil {
 		return false
 	}

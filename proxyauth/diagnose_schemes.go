@@ -2,9 +2,9 @@ package proxyauth
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // schemes tells what would become of each scheme.
@@ -29,7 +29,7 @@ func (d *diagnosis) schemes(denial *denial) {
 		}
 	}
 	for _, name := range denial.names() {
-		if !slices.ContainsFunc(d.core.schemes, func(s Scheme) bool { return strings.EqualFold(s.Name(), name) }) {
+		if schemeNamed(d.core.schemes, name) == nil {
 			details = append(details, name+": offered, but not supported or not among Transport.Schemes")
 		}
 	}
@@ -42,12 +42,12 @@ func (d *diagnosis) schemes(denial *denial) {
 
 // consider tells whether an offered scheme can be used, and with what, or why
 // not.
-func (d *diagnosis) consider(scheme Scheme, offers []Challenge) (what string, usable bool) {
+func (d *diagnosis) consider(scheme Scheme, offers []challenge.Challenge) (what string, usable bool) {
 	name := scheme.Name()
-	if reason := d.r.forbidden(name); reason != "" {
+	if reason := d.r.forbidden(scheme); reason != "" {
 		return reason, false
 	}
-	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Param("realm"))
+	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Params.Get("realm"))
 	if errors.Is(err, ErrNoCredentials) {
 		return "no credentials", false
 	}
@@ -57,23 +57,18 @@ func (d *diagnosis) consider(scheme Scheme, offers []Challenge) (what string, us
 	if this, schemes := d.r.rejected(name, cred); this || schemes >= maxTrials {
 		return "the credentials of " + from + " were rejected not long ago and are not sent again", false
 	}
-	a, err := scheme.accept(d.ctx, d.r, offers, cred)
+	a, err := scheme.accept(d.ctx, d.r.facts(), offers, cred)
 	if errors.Is(err, ErrNoCredentials) {
 		return "no credentials", false
 	}
 	if err != nil {
 		return strings.TrimPrefix(err.Error(), "negotiate: "), false
 	}
-	what = "to be used, with the credentials of " + from
-	if n, ok := a.bound.(*negotiateAuth); ok {
-		if n.client == nil {
-			return what + ", as NTLM inside SPNEGO, since there is " + strings.TrimPrefix(n.noTicket.Error(), "negotiate: "), true
-		}
-		if ticket, err := n.client.Ticket(d.ctx, n.spn); err == nil {
-			return fmt.Sprintf("to be used, with a ticket for %s: %v", n.spn, ticket), true
-		}
+	with := "with the credentials of " + from
+	if a.bound != nil {
+		with = a.bound.describe(d.ctx, with)
 	}
-	return what, true
+	return "to be used, " + with, true
 }
 
 // identity tells how the route's requests are authenticated now.

@@ -24,7 +24,7 @@ func (d *diagnosis) forward() {
 	own := fromProxy(resp)
 	if d.r.direct == nil {
 		if st := d.r.standing.Load(); st != nil && st.scheme != nil {
-			e.Tried = st.scheme.Name()
+			e.Tried, e.large = st.scheme.Name(), st.scheme.traits().large
 		}
 		answer += ", " + d.identity()
 		own = own || mayBeProxys(resp.StatusCode)
@@ -50,8 +50,8 @@ func (d *diagnosis) redirects(resp *http.Response) string {
 	if err != nil || resp.StatusCode/100 != 3 || strings.EqualFold(u.Hostname(), d.req.URL.Hostname()) {
 		return ""
 	}
-	struck := denial{sent: d.r.sentBefore()}
-	return string(struck.strikeOut([]byte(u.Host)))
+	sent := d.r.sentBefore()
+	return sent.StrikeString(u.Host)
 }
 
 // mayBeProxys reports whether a status of a forwarded request is mostly a limit

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
 // Digest returns the Digest scheme (RFC 7616, and RFC 2069 where the proxy is
@@ -47,20 +50,30 @@ type digestScheme struct{ DigestOptions }
 
 func (digestScheme) Name() string { return "Digest" }
 
-func (digestScheme) best(offers []Challenge) []Challenge {
+func (digestScheme) traits() traits { return traits{} }
+
+func (digestScheme) requires() []string { return []string{"realm", "nonce"} } // RFC 7616 §3.3
+
+func (digestScheme) secretsIn(value string) []string {
+	_, response, _ := strings.Cut(value, ` response="`)
+	response, _, _ = strings.Cut(response, `"`)
+	return []string{response}
+}
+
+func (digestScheme) best(offers []challenge.Challenge) []challenge.Challenge {
 	best, strength := 0, -1
 	for i, offer := range offers {
-		if c, err := digest.ParseChallenge(offer.params); err == nil && c.Strength() > strength {
+		if c, err := digest.ParseChallenge(offer.Params); err == nil && c.Strength() > strength {
 			best, strength = i, c.Strength()
 		}
 	}
 	if best == 0 {
 		return offers
 	}
-	return append([]Challenge{offers[best]}, slices.Delete(slices.Clone(offers), best, best+1)...)
+	return append([]challenge.Challenge{offers[best]}, slices.Delete(slices.Clone(offers), best, best+1)...)
 }
 
-func (s digestScheme) accept(_ context.Context, _ *route, offers []Challenge, c Credentials) (answerer, error) {
+func (s digestScheme) accept(_ context.Context, _ proxyFacts, offers []challenge.Challenge, c Credentials) (answerer, error) {
 	d, err := s.answer(offers, c, new(nonces))
 	if err != nil {
 		return answerer{}, err
@@ -68,7 +81,7 @@ func (s digestScheme) accept(_ context.Context, _ *route, offers []Challenge, c 
 	return answerer{auth: d}, nil
 }
 
-func (s digestScheme) answer(offers []Challenge, c Credentials, n *nonces) (*digestAuth, error) {
+func (s digestScheme) answer(offers []challenge.Challenge, c Credentials, n *nonces) (*digestAuth, error) {
 	challenge, err := first(offers)
 	if err != nil {
 		return nil, err
@@ -81,11 +94,11 @@ func (s digestScheme) answer(offers []Challenge, c Credentials, n *nonces) (*dig
 }
 
 // first returns the challenge that best has put first.
-func first(offers []Challenge) (digest.Challenge, error) {
+func first(offers []challenge.Challenge) (digest.Challenge, error) {
 	if len(offers) == 0 {
 		return digest.Challenge{}, errors.New("no challenge")
 	}
-	return digest.ParseChallenge(offers[0].params)
+	return digest.ParseChallenge(offers[0].Params)
 }
 
 // A digestAuth answers with one nonce, or with those of a strict proxy.
@@ -158,6 +171,9 @@ func (d *digestAuth) authorize(req *http.Request, own bool) (answer, error) {
 		return answer{}, nil
 	}
 	a, err := session.Authorize(cmp.Or(req.Method, http.MethodGet), d.uri(req), bodyReader(req))
+	if errors.Is(err, digest.ErrBodyNeeded) {
+		return answer{}, &schemeError{err, "set Request.GetBody"}
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -170,7 +186,7 @@ func (d *digestAuth) uri(req *http.Request) string {
 	case req.Method == http.MethodConnect:
 		return req.Host
 	case d.scheme.AbsoluteURI && req.URL.Opaque == "":
-		return req.URL.Scheme + "://" + requestHost(req) + req.URL.RequestURI()
+		return req.URL.Scheme + "://" + hostname.OfRequest(req) + req.URL.RequestURI()
 	}
 	return req.URL.RequestURI()
 }
@@ -178,7 +194,7 @@ func (d *digestAuth) uri(req *http.Request) string {
 // bodyReader returns how to read the body ahead of sending it, for auth-int.
 func bodyReader(req *http.Request) func() (io.ReadCloser, error) {
 	switch {
-	case !hasBody(req):
+	case !carrier.HasBody(req):
 		return nil
 	case req.GetBody == nil:
 		return func() (io.ReadCloser, error) { return nil, nil }
@@ -186,7 +202,7 @@ func bodyReader(req *http.Request) func() (io.ReadCloser, error) {
 	return req.GetBody
 }
 
-func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal) {
+func (d *digestAuth) refused(a answer, offers []challenge.Challenge) (requestAuth, refusal) {
 	challenge, err := first(offers)
 	if err != nil {
 		return nil, rejected
@@ -212,7 +228,9 @@ func (d *digestAuth) refused(a answer, offers []Challenge) (requestAuth, refusal
 	return nil, rejected
 }
 
-func (d *digestAuth) renew(offers []Challenge) (requestAuth, bool) {
+func (d *digestAuth) expires() bool { return true }
+
+func (d *digestAuth) renew(offers []challenge.Challenge) (requestAuth, bool) {
 	next, err := d.scheme.answer(offers, d.cred, d.nonces)
 	return next, err == nil
 }
@@ -246,7 +264,7 @@ func (d *digestAuth) accepted(a answer, resp *http.Response) (requestAuth, error
 		return nil, nil
 	}
 	if err := a.session.Verify(info, a.digest, nil); err != nil {
-		return nil, err
+		return nil, unproven{err}
 	}
 	return d.next(a, info), nil
 }

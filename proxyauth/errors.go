@@ -1,19 +1,11 @@
 package proxyauth
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/go-proxyauth/go-proxyauth/digest"
-	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // Why a request could not be authenticated. errors.Is on every [*AuthError]
@@ -70,7 +62,7 @@ func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "proxyauth: proxy %s ", e.Proxy)
 	switch {
-	case errors.Is(e.cause, digest.ErrServer), errors.Is(e.cause, negotiate.ErrServer):
+	case errors.As(e.cause, new(unproven)):
 		b.WriteString("did not prove that it knows the credentials")
 	case e.Err == ErrNoCredentials:
 		b.WriteString("demands authentication and there are no credentials for it")
@@ -140,6 +132,7 @@ type ConnectError struct {
 	Body       []byte      // the first 4 KiB
 	Tried      string      // the scheme for which credentials were sent, or ""
 
+	large      bool      // Tried makes large headers
 	proven     bool      // the credentials have passed for another target
 	at         time.Time // when the proxy said so, if that is remembered
 	remembered bool      // this request was not sent
@@ -167,117 +160,3 @@ func (e *ConnectError) temporary() bool {
 	}
 	return false
 }
-
-// A proxyDialError is a failure to reach the proxy itself.
-type proxyDialError struct {
-	proxy string
-	doing string // "connecting", "TLS handshake", …
-	err   error
-}
-
-func (e *proxyDialError) Error() string {
-	if text := e.err.Error(); strings.HasPrefix(text, "proxyauth: ") { // of an earlier hop of a chain
-		return fmt.Sprintf("%s (on the way to proxy %s)", text, e.proxy)
-	}
-	return fmt.Sprintf("proxyauth: proxy %s: %s: %v", e.proxy, e.doing, e.err) + e.remedy()
-}
-
-// remedy says what to do; "" where the error says it all.
-func (e *proxyDialError) remedy() string {
-	err := e.err
-	var (
-		unknown x509.UnknownAuthorityError
-		host    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		other   tls.RecordHeaderError
-		dns     *net.DNSError
-	)
-	switch {
-	case errors.As(err, &unknown):
-		return ": trust its CA by Transport.ProxyTLSClientConfig.RootCAs, or on Linux by SSL_CERT_FILE"
-	case errors.As(err, &host) && len(host.Certificate.DNSNames)+len(host.Certificate.IPAddresses) == 0:
-		return ": no name can match, since its certificate has none beside the common name: ask its administrators for one with a subjectAltName"
-	case errors.As(err, &host):
-		return ": write the proxy URL with a name that its certificate has"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return ": check this machine's clock, or tell the proxy's administrators that its certificate has expired"
-	case wantsCertificate(err):
-		return wantsCertificateRemedy
-	case strings.Contains(tlsAlert(err), "handshake failure"): // which says no more by TLS 1.2
-		return ": perhaps it wants a client certificate (Transport.ProxyTLSClientConfig.Certificates), or other TLS versions or ciphers"
-	case errors.As(err, &other) && string(other.RecordHeader[:]) != "HTTP/":
-		return ": it speaks neither TLS nor HTTP on this port: check host and port of the proxy URL"
-	case errors.As(err, &other):
-		return ": it does not speak TLS on this port: write the proxy URL with http://"
-	case e.doing == "TLS handshake" && (errors.Is(err, io.EOF) || e.Timeout()):
-		return ": perhaps it does not speak TLS on this port, and its URL begins with http://"
-	case errors.As(err, &dns) && dns.IsNotFound:
-		return ": check the name in the proxy URL"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return ": check the port in the proxy URL"
-	}
-	return ""
-}
-
-// wantsCertificate reports whether err is the alert by which a TLS server says
-// that it wants a certificate of the client: by TLS 1.3, where it comes with the
-// first answer. (crypto/tls does not export alerts.)
-func wantsCertificate(err error) bool {
-	alert := tlsAlert(err)
-	return strings.Contains(alert, "certificate required") || strings.Contains(alert, "bad certificate")
-}
-
-// tlsAlert returns the alert that ended a connection, "" if it was none.
-func tlsAlert(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "remote error" {
-		return op.Err.Error()
-	}
-	return ""
-}
-
-// Unwrap gives the error the form that net/http has for it (issue 16997).
-func (e *proxyDialError) Unwrap() error {
-	return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: e.err}
-}
-
-// Timeout makes the error, and the url.Error around it, a net.Error.
-func (e *proxyDialError) Timeout() bool { return timedOut(e.err) }
-
-// Temporary is part of net.Error; it is never true.
-func (e *proxyDialError) Temporary() bool { return false }
-
-func timedOut(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// A legError is the failure of a connection to a proxy between the request and
-// its answer.
-type legError struct {
-	proxy   string
-	request string // "CONNECT host:port"; "" for one that is forwarded
-	err     error
-}
-
-func (e *legError) Error() string {
-	s := "proxyauth: proxy " + e.proxy + ": "
-	if e.request != "" {
-		s += e.request + ": "
-	}
-	s += e.err.Error()
-	if wantsCertificate(e.err) {
-		s += wantsCertificateRemedy
-	}
-	return s
-}
-
-func (e *legError) Unwrap() error { return e.err }
-
-// Timeout makes the error, and the url.Error around it, a net.Error.
-func (e *legError) Timeout() bool { return timedOut(e.err) }
-
-// Temporary is part of net.Error; it is never true.
-func (e *legError) Temporary() bool { return false }
-
-const wantsCertificateRemedy = ": it wants a client certificate: set Transport.ProxyTLSClientConfig.Certificates"

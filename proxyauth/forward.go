@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -51,9 +52,7 @@ func (r *route) pinnedTransport() *http.Transport {
 		if err != nil {
 			return nil, err
 		}
-		w := ctx.Value(wireKey{}).(*wire)
-		w.Conn = conn
-		return w, nil
+		return carrier.Filled(ctx, conn), nil
 	}
 	return p
 }
@@ -62,7 +61,7 @@ func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
 	f := &forwarding{r: r, req: req, retry: r.retrying()}
 	resp, err := r.run(f)
 	if f.held != nil {
-		f.held.finish()
+		f.held.Finish()
 	}
 	if err != nil {
 		f.unpin()
@@ -85,7 +84,7 @@ type forwarding struct {
 	req   *http.Request
 	out   http.Request // req as the last leg sent it
 	legs  int
-	held  *heldBody // of the last leg, if that was careful with a stream
+	held  *carrier.HeldBody // of the last leg, if that was careful with a stream
 	retry retrying
 	hurry bool    // the proxy does not know Expect
 	conn  *pinned // for a connection-bound scheme
@@ -123,7 +122,7 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 	}
 	if careful && !asked && resp.StatusCode == http.StatusExpectationFailed {
 		// RFC 9110 §10.1.1: repeat the request without it.
-		if f.req.GetBody == nil && (f.held == nil || f.held.begun.Load()) {
+		if f.req.GetBody == nil && (f.held == nil || f.held.Begun()) {
 			return resp, nil // to the whole request
 		}
 		resp.Body.Close()
@@ -152,18 +151,18 @@ func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
 	if f.r.t.retry == nil {
 		return f.r.forward.RoundTrip(out)
 	}
-	var m *meter
+	var m *carrier.Meter
 	var wrote int64
 	ctx := httptrace.WithClientTrace(f.r.forDialing(f.req).Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		m = meterOf(info.Conn)
-		wrote = m.wrote.Load()
+		m = carrier.MeterOf(info.Conn)
+		wrote = m.Wrote()
 	}})
 	for {
 		resp, err := f.r.forward.RoundTrip(out.WithContext(ctx))
-		if err == nil || m == nil || m.wrote.Load() != wrote || hasBody(out) && out.GetBody == nil || !f.retry.again(ctx, &lostError{error: err}) {
+		if err == nil || m == nil || m.Wrote() != wrote || carrier.HasBody(out) && out.GetBody == nil || !f.retry.again(ctx, &carrier.LostError{Err: err}) {
 			return resp, err
 		}
-		if hasBody(out) {
+		if carrier.HasBody(out) {
 			var err error
 			if out.Body, err = out.GetBody(); err != nil {
 				return nil, err
@@ -217,8 +216,8 @@ func (f *forwarding) probe() (*http.Response, error) {
 func (f *forwarding) sendPinned(authorization []string, what part) (*http.Response, error) {
 	conn := f.conn
 	out := withoutProxyAuthorization(f.req)
-	var body *heldBody
-	if authorization != nil || hasBody(f.req) || conn.http10 {
+	var body *carrier.HeldBody
+	if authorization != nil || carrier.HasBody(f.req) || conn.http10 {
 		clone := *out
 		out = &clone
 		out.Header = maps.Clone(out.Header)
@@ -243,13 +242,13 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 		out.Header[proxyAuthorization] = authorization
 	case what == bodyless:
 		out.Body, out.GetBody, out.ContentLength, out.TransferEncoding, out.Trailer = nil, nil, 0, nil, nil
-	case hasBody(f.req):
+	case carrier.HasBody(f.req):
 		raw, err := f.body(what == held)
 		if err != nil {
 			return nil, err
 		}
 		if body = f.held; body == nil {
-			body = &heldBody{body: raw, last: true}
+			body = carrier.NewLastBody(raw)
 		}
 		out.Body = body
 		f.legs++
@@ -260,36 +259,29 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 	default:
 		f.legs++
 	}
-	meter, reused := meterOf(conn.wire.Conn), conn.authenticated
-	wrote, read := meter.wrote.Load(), meter.read.Load()
+	meter, reused := carrier.MeterOf(conn.wire.Conn), conn.authenticated
+	wrote, read := meter.Wrote(), meter.WasRead()
 	resp, err := conn.cc.RoundTrip(out)
 	if err == nil {
 		conn.http10 = !resp.ProtoAtLeast(1, 1)
 		if resp.StatusCode == http.StatusSwitchingProtocols {
-			conn.wire.raw.Store(true)
+			conn.wire.Raw()
 		}
 		// Without a challenge it is an origin's: see refuses.
 		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired || reused && len(resp.Header["Proxy-Authenticate"]) == 0
 		return resp, nil
 	}
 	died := conn.cc.Err() != nil
-	nothing := meter.wrote.Load() == wrote && (body == nil || !body.begun.Load())
+	nothing := meter.Wrote() == wrote && (body == nil || !body.Begun())
 	if body != nil {
 		body.Close() // net/http does not if the connection was dead
 	}
 	f.unpin()
-	if meter.read.Load() == read && f.req.Context().Err() == nil && f.repeatable(nothing) &&
-		(reused && died || nothing && f.retry.again(f.req.Context(), &lostError{error: err})) {
+	if meter.WasRead() == read && f.req.Context().Err() == nil && f.repeatable(nothing) &&
+		(reused && died || nothing && f.retry.again(f.req.Context(), &carrier.LostError{Err: err})) {
 		return nil, errDied
 	}
 	return nil, f.named(err)
-}
-
-// setAuthorization sets the field, in place of one that the caller may have set
-// in whatever case.
-func setAuthorization(h http.Header, values []string) {
-	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.EqualFold(name, proxyAuthorization) })
-	h[proxyAuthorization] = values
 }
 
 func wantsClose(req *http.Request) bool {
@@ -307,7 +299,7 @@ func wantsClose(req *http.Request) bool {
 // repeatable reports whether the request can be sent again after it failed on a
 // connection that was idle before, by the rule of net/http.
 func (f *forwarding) repeatable(nothingWritten bool) bool {
-	if hasBody(f.req) && f.req.GetBody == nil {
+	if carrier.HasBody(f.req) && f.req.GetBody == nil {
 		return false
 	}
 	if nothingWritten {
@@ -336,20 +328,20 @@ func (f *forwarding) hangUp(resp *http.Response) { resp.Body.Close() }
 // body returns the body for the next leg.
 func (f *forwarding) body(careful bool) (body io.ReadCloser, err error) {
 	switch {
-	case !hasBody(f.req):
+	case !carrier.HasBody(f.req):
 		return f.req.Body, nil
 	case f.legs == 0:
 		body = f.req.Body
 	case f.req.GetBody != nil:
 		return f.req.GetBody()
-	case f.held != nil && f.held.take():
+	case f.held != nil && f.held.Take():
 		body = f.req.Body
 		f.held = nil
 	default:
 		return nil, errBodyGone
 	}
 	if careful && f.req.GetBody == nil {
-		f.held = &heldBody{body: body}
+		f.held = carrier.NewHeldBody(body)
 		return f.held, nil
 	}
 	return body, nil
@@ -359,12 +351,12 @@ func (f *forwarding) body(careful bool) (body io.ReadCloser, err error) {
 // connection to that; an error of the request, its body or its context stays as
 // it is.
 func (f *forwarding) named(err error) error {
-	var dial *proxyDialError
+	var dial *carrier.DialError
 	if errors.As(err, &dial) || f.req.Context().Err() != nil {
 		return unwrapDial(err)
 	}
 	text := err.Error()
-	about := !hasBody(f.req) && connectionLost(err)
+	about := !carrier.HasBody(f.req) && carrier.ConnectionLost(err)
 	for _, words := range []string{
 		"net/http: HTTP/1.x transport connection broken", "net/http: Transport failed to read from server",
 		"net/http: timeout awaiting response headers", "net/http: server response headers exceeded", "http: server closed idle connection",
@@ -374,13 +366,13 @@ func (f *forwarding) named(err error) error {
 	if !about {
 		return err
 	}
-	return &legError{proxy: f.r.name, err: err}
+	return &carrier.LegError{Proxy: f.r.name, Err: err}
 }
 
 // unwrapDial takes net/http's wrapping from an error about reaching the proxy,
 // so that it reads the same on all ways out.
 func unwrapDial(err error) error {
-	var dial *proxyDialError
+	var dial *carrier.DialError
 	if errors.As(err, &dial) {
 		return dial
 	}

@@ -3,27 +3,16 @@ package proxyauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
 var (
 	errDied  = errors.New("the connection had ended")
 	errMoved = errors.New("the route's standing has changed")
 )
-
-// A handshakeError is a scheme's failure that is no refusal: another scheme may
-// do.
-type handshakeError struct {
-	err    error
-	remedy string // "": another scheme
-}
-
-func (e *handshakeError) Error() string { return e.err.Error() }
-func (e *handshakeError) Unwrap() error { return e.err }
 
 // sendBound sends the message by a connection-bound scheme: on a connection
 // that is authenticated already, or with a handshake on a new one. A 407 as
@@ -65,7 +54,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			if ctx := x.req.Context(); ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			return nil, &handshakeError{err: err}
+			return nil, &schemeError{err: err}
 		}
 		resp, err := x.handshake(h)
 		h.close()
@@ -73,7 +62,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			return resp, err
 		}
 	}
-	return nil, &handshakeError{err: errors.New("the proxy does not keep its connections authenticated")}
+	return nil, &schemeError{err: errors.New("the proxy does not keep its connections authenticated")}
 }
 
 // handshake runs the legs on the pinned connection. A body goes with the last
@@ -93,7 +82,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		if err != nil {
 			x.m.unpin()
-			return nil, &handshakeError{err: err}
+			return nil, &schemeError{err: err}
 		}
 		if last && x.lead == nil {
 			var settled *standing
@@ -110,10 +99,10 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
-		d.hide(authorization)
+		d.sent.Add(secretsIn(authorization)...)
 		what := whole
 		switch {
-		case last || !hasBody(x.req):
+		case last || !carrier.HasBody(x.req):
 		case x.exempt:
 			what = bodyless
 		default:
@@ -134,25 +123,12 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		if len(offers) == 0 {
 			x.m.unpin()
-			return nil, &handshakeError{err: errors.New("the proxy answers the handshake with something else")}
+			return nil, &schemeError{err: errors.New("the proxy answers the handshake with something else")}
 		}
 		if token = offers[0].Token68; token == "" {
-			switch {
-			case name != "Negotiate":
-				return resp, nil
-			case !last: // no credentials were sent
+			if failure := h.bare(last); failure != nil {
 				x.m.unpin()
-				err := errors.New("the proxy does not take NTLM inside Negotiate")
-				if n, ok := h.(*negotiateHandshake); ok && n.noTicket != nil {
-					err = fmt.Errorf("%w, and it does not take NTLM inside Negotiate", n.noTicket)
-				}
-				return nil, &handshakeError{err: err}
-			case x.st.cred.empty(): // no account can be locked by a ticket, and kinit gets another
-				x.m.unpin()
-				return nil, &handshakeError{
-					errors.New("the proxy refuses the Kerberos ticket"),
-					"compare SPN and keytab of the proxy, and its clock with this machine's: its log tells which it is",
-				}
+				return nil, failure
 			}
 			return resp, nil
 		}
@@ -168,7 +144,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 				// machine is so busy that it has not noticed its own write.
 				return nil, errDied
 			}
-			return nil, &handshakeError{err: errors.New("the proxy closes the connection between the legs of the handshake")}
+			return nil, &schemeError{err: errors.New("the proxy closes the connection between the legs of the handshake")}
 		}
 	}
 }
@@ -178,11 +154,11 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http.Response, error) {
 	if fields := resp.Header["Proxy-Authenticate"]; len(fields) > 0 {
 		var last denial
-		last.challenges, _ = ParseChallenges(fields)
+		last.challenges, _ = parseChallenges(fields)
 		if offers := last.of(x.st.scheme.Name()); len(offers) > 0 {
 			if err := h.done(offers[0].Token68); err != nil {
 				x.m.unpin()
-				return nil, fmt.Errorf("%w: %w", negotiate.ErrServer, err)
+				return nil, err
 			}
 		}
 	}
@@ -191,7 +167,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http
 	}
 	if !x.m.keep(resp) {
 		x.m.unpin()
-		return nil, &handshakeError{err: errors.New("the proxy closes the connection before the handshake is done")}
+		return nil, &schemeError{err: errors.New("the proxy closes the connection before the handshake is done")}
 	}
 	// Not every proxy that lets an OPTIONS pass does so with the request.
 	begin, next := time.Now(), held
@@ -213,7 +189,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http
 		return nil, errDied // once more, without Expect
 	}
 	if x.exempt {
-		return nil, &handshakeError{err: errors.New("the proxy lets the handshake pass before it is done, and then refuses the request")}
+		return nil, &schemeError{err: errors.New("the proxy lets the handshake pass before it is done, and then refuses the request")}
 	}
 	x.exempt = true
 	return nil, errDied // once more, on another connection
@@ -221,10 +197,10 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http
 
 // skip goes on after a scheme has failed, if only for this request: the proxy is
 // asked anew what else it offers.
-func (x *exchange) skip(failure *handshakeError) {
+func (x *exchange) skip(failure *schemeError) {
 	d, name := &x.denial, x.st.scheme.Name()
 	if d.failures == nil {
-		d.failures = make(map[string]*handshakeError)
+		d.failures = make(map[string]*schemeError)
 	}
 	d.failures[name] = failure
 	x.r.t.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.err)

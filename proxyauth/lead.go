@@ -2,9 +2,10 @@ package proxyauth
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
 // A lead is the turn of the one request that finds out how a route stands,
@@ -33,8 +34,6 @@ const (
 	patience      = 2 * time.Second
 	shownPatience = 4 * time.Second
 )
-
-var errCanceled = errors.New("proxyauth: request canceled")
 
 // A purpose is what a request enters a route for.
 type purpose int
@@ -120,7 +119,7 @@ func (l *lead) wait(req *http.Request, limit time.Duration) (ended bool, err err
 	case <-req.Context().Done():
 		return false, context.Cause(req.Context())
 	case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
-		return false, errCanceled
+		return false, carrier.ErrCanceled
 	case <-timer.C:
 		return false, nil
 	}

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-proxyauth/go-proxyauth/digest"
-	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // A message is a request on its way to the proxy, which may take several legs.
@@ -74,7 +74,7 @@ type exchange struct {
 	shown   bool      // credentials went out in a handshake
 	probed  bool
 	exempt  bool   // the proxy lets a probe pass, but not the message
-	lost    uint64 // route.lost at the beginning
+	lost    uint64 // traffic.lost at the beginning
 	excused bool   // one refusal, for that
 	legs    int
 	lead    *lead  // nil: others may send credentials at the same time
@@ -92,7 +92,7 @@ type exchange struct {
 //	                               ▼      │ stale        │ rejected
 //	                           not 407   407 ────────────┘
 func (r *route) run(m message) (resp *http.Response, err error) {
-	x := exchange{r: r, m: m, req: m.request(), lost: r.lost.Load()}
+	x := exchange{r: r, m: m, req: m.request(), lost: r.traffic.lost.Load()}
 	r.t.counters.exchanges.Add(1)
 	if x.st, x.lead, err = r.enter(x.req, toBegin); err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 			}
 			resp, err = m.send(a.field, x.careful(a))
 			err = x.sent(begin, a.field, resp, err)
-		case !x.st.proven && !x.probed && isStream(x.req) && len(authorizationIn(x.req.Header)) == 0:
+		case !x.st.proven && !x.probed && carrier.IsStream(x.req) && len(authorizationIn(x.req.Header)) == 0:
 			// Expect would do, if all proxies knew it; and a stream that was
 			// sent in vain is lost.
 			resp, err = m.probe()
@@ -156,11 +156,11 @@ func (r *route) run(m message) (resp *http.Response, err error) {
 // failed returns the error that ends the exchange after a leg did not come
 // about, or nil to go on otherwise.
 func (x *exchange) failed(err error) error {
-	var failure *handshakeError
-	var lost *lostError
+	var failure *schemeError
+	var lost *carrier.LostError
 	switch {
 	case errors.As(err, &lost):
-		lost.trial = x.st.scheme != nil && !x.st.proven
+		lost.Trial = x.st.scheme != nil && !x.st.proven
 	case errors.Is(err, errHurry):
 		return nil
 	case errors.Is(err, errBodyGone):
@@ -170,7 +170,7 @@ func (x *exchange) failed(err error) error {
 	case errors.As(err, &failure):
 		x.skip(failure)
 		return nil
-	case errors.Is(err, negotiate.ErrServer):
+	case errors.As(err, new(unproven)):
 		return x.unanswerable(err)
 	}
 	return err
@@ -179,9 +179,9 @@ func (x *exchange) failed(err error) error {
 // denied takes in the denial of a leg.
 func (x *exchange) denied(resp *http.Response, a answer) {
 	d := &x.denial
-	d.hide(authorizationIn(x.req.Header)) // the caller's own
+	d.sent.Add(secretsIn(authorizationIn(x.req.Header))...) // the caller's own
 	if a.field != nil {
-		d.hide(a.field)
+		d.sent.Add(secretsIn(a.field)...)
 		d.tried, d.source = append(d.tried, x.st.scheme.Name()), x.st.from
 	}
 	x.read(resp)
@@ -202,7 +202,7 @@ func (x *exchange) dismiss() {
 	d := &x.denial
 	switch {
 	case d.ended:
-	case x.req.Method == http.MethodConnect || hasBody(x.req):
+	case x.req.Method == http.MethodConnect || carrier.HasBody(x.req):
 		x.m.hangUp(d.resp)
 	default:
 		d.drain(x.req.Context())
@@ -213,7 +213,7 @@ func (x *exchange) dismiss() {
 // letGo ends a denied leg before the exchange waits for another, which may need
 // the connection. The page is kept for the error.
 func (x *exchange) letGo() {
-	if x.req.Method == http.MethodConnect || !hasBody(x.req) {
+	if x.req.Method == http.MethodConnect || !carrier.HasBody(x.req) {
 		x.denial.drain(x.req.Context())
 	}
 	x.dismiss()
@@ -226,7 +226,7 @@ func (x *exchange) next(a answer) error {
 	if x.st.auth != nil {
 		fresh, outcome = x.st.auth.refused(a, x.offers())
 	}
-	if lost := x.r.lost.Load(); outcome == rejected && a.session != nil && !x.excused && lost != x.lost {
+	if lost := x.r.traffic.lost.Load(); outcome == rejected && a.session != nil && !x.excused && lost != x.lost {
 		x.excused = true
 		// net/http may have sent this leg twice, since the first time its
 		// connection ended: a nonce count that counts once is refused then.
@@ -302,11 +302,13 @@ func (x *exchange) follow(settled *standing) {
 }
 
 // offers returns the proxy's last challenges for the scheme in use.
-func (x *exchange) offers() []Challenge { return x.st.scheme.best(x.denial.of(x.st.scheme.Name())) }
+func (x *exchange) offers() []challenge.Challenge {
+	return x.st.scheme.best(x.denial.of(x.st.scheme.Name()))
+}
 
 func (x *exchange) realm() string {
 	if offers := x.offers(); len(offers) > 0 {
-		return offers[0].Param("realm")
+		return offers[0].Params.Get("realm")
 	}
 	return ""
 }
@@ -347,7 +349,7 @@ func (r *route) unknown(req *http.Request) *standing {
 	if len(r.t.schemes) == 1 {
 		scheme := r.t.schemes[0]
 		cred, from, err := r.credentials(req.Context(), scheme, "")
-		if err == nil && r.forbidden(scheme.Name()) == "" {
+		if err == nil && r.forbidden(scheme) == "" {
 			if this, _ := r.rejected(scheme.Name(), cred); !this {
 				if st, err := r.standFor(req.Context(), scheme, nil, cred, from); err == nil {
 					return st
@@ -361,16 +363,15 @@ func (r *route) unknown(req *http.Request) *standing {
 // careful reports whether a body is better held back: where the proxy may well
 // answer 407 to this leg.
 func (x *exchange) careful(a answer) bool {
-	if !hasBody(x.req) {
+	if !carrier.HasBody(x.req) {
 		return false
 	}
 	if !x.st.proven || x.st.auth != nil && a.field == nil {
 		return true
 	}
-	// A nonce can end at any time. A body that can be replayed is then sent
+	// The challenge can end at any time. A body that can be replayed is then sent
 	// twice, a stream would be lost.
-	_, isDigest := x.st.auth.(*digestAuth)
-	return isDigest && x.req.GetBody == nil
+	return x.st.auth != nil && x.st.auth.expires() && x.req.GetBody == nil
 }
 
 // passed takes in a reply that is not 407: what was sent is right.
@@ -456,10 +457,11 @@ func (x *exchange) unanswerable(err error) *AuthError {
 	e := x.denial.end(x.r, x.req, ErrNoUsableScheme)
 	e.Reasons = append(e.Reasons, x.st.scheme.Name()+": "+err.Error())
 	e.cause = err
+	var failure *schemeError
 	switch {
-	case errors.Is(err, digest.ErrBodyNeeded):
-		e.remedy = "set Request.GetBody"
-	case errors.Is(err, digest.ErrServer), errors.Is(err, negotiate.ErrServer):
+	case errors.As(err, &failure):
+		e.remedy = failure.remedy
+	case errors.As(err, new(unproven)):
 		e.remedy = "something else than the proxy may be answering: check its address, and who is on the way to it"
 	}
 	return e

@@ -18,9 +18,10 @@ import (
 func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Response, err error) error {
 	x.legs++
 	if err != nil {
-		x.denial.hide(authorization)
-		x.denial.hide(authorizationIn(x.req.Header)) // the caller's own
-		err = x.denial.withoutSecrets(err, "proxyauth: proxy "+x.r.name)
+		sent := &x.denial.sent
+		sent.Add(secretsIn(authorization)...)
+		sent.Add(secretsIn(authorizationIn(x.req.Header))...) // the caller's own
+		err = struckFrom(err, sent, "proxyauth: proxy "+x.r.name)
 	}
 	ctx, log := x.req.Context(), x.r.t.log
 	if !log.Enabled(ctx, slog.LevelDebug) {

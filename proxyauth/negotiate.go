@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // NegotiateOptions say where the Negotiate scheme has its tickets from. The
@@ -56,67 +60,41 @@ type negotiateScheme struct{ NegotiateOptions }
 
 func (negotiateScheme) Name() string { return "Negotiate" }
 
-func (negotiateScheme) best(offers []Challenge) []Challenge { return offers }
+func (negotiateScheme) traits() traits { return traits{ambient: true, large: true} }
 
-// ambient marks a scheme that may do without credentials of the source.
-func (negotiateScheme) ambient() {}
+func (negotiateScheme) requires() []string { return nil }
 
-func (s negotiateScheme) accept(ctx context.Context, r *route, offers []Challenge, c Credentials) (answerer, error) {
+func (negotiateScheme) secretsIn(string) []string { return nil }
+
+func (negotiateScheme) best(offers []challenge.Challenge) []challenge.Challenge { return offers }
+
+func (s negotiateScheme) accept(ctx context.Context, p proxyFacts, _ []challenge.Challenge, c Credentials) (answerer, error) {
 	spn := s.SPN
 	if spn == "" {
-		spn = "HTTP/" + r.url.Hostname()
+		spn = "HTTP/" + p.host
 	}
 	if c.empty() {
 		if bound := loggedInUser("Negotiate", spn); bound != nil {
 			return answerer{bound: bound}, nil
 		}
 	}
-	a := &negotiateAuth{client: r.tickets(s.NegotiateOptions, c), spn: spn, cred: c}
+	a := &negotiateAuth{spn: spn, cred: c, client: p.tickets(negotiate.Options{
+		ConfigPath: s.ConfigPath, CachePath: s.CachePath, KeytabPath: s.KeytabPath, Principal: s.Principal,
+		Username: c.Username, Password: c.Password,
+	})}
 	ticket, err := a.client.Ticket(ctx, spn)
-	if err != nil {
-		var refused *negotiate.Error
-		if c.empty() || r.offersNTLM() || errors.As(err, &refused) && refused.Rejected {
-			return answerer{}, err
-		}
+	var refused *negotiate.Error
+	switch {
+	case err == nil:
+		a.principal = ticket.Principal()
+	case errors.As(err, &refused) && refused.Rejected && !c.empty():
+		return answerer{}, refusedElsewhere{err}
+	case c.empty(), slices.Contains(p.offered, NTLM().Name()), refused != nil && refused.Rejected:
+		return answerer{}, err
+	default:
 		a.client, a.noTicket = nil, err
-		return answerer{bound: a}, nil
 	}
-	a.principal = ticket.Principal()
 	return answerer{bound: a}, nil
-}
-
-// A kerberosID is what tells one Kerberos client from another.
-type kerberosID struct {
-	options NegotiateOptions
-	cred    Credentials
-}
-
-// tickets returns the route's Kerberos client for credentials, with the tickets
-// that it has.
-func (r *route) tickets(o NegotiateOptions, c Credentials) *negotiate.Client {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if id := (kerberosID{o, c}); r.kerberos == nil || r.kerberosOf != id {
-		r.kerberosOf = id
-		r.kerberos = negotiate.NewClient(negotiate.Options{
-			ConfigPath: o.ConfigPath, CachePath: o.CachePath, KeytabPath: o.KeytabPath, Principal: o.Principal,
-			Username: c.Username, Password: c.Password,
-		})
-	}
-	return r.kerberos
-}
-
-// noteOffers keeps what Negotiate has to know of the other offers.
-func (r *route) noteOffers(d *denial) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ntlmToo = len(d.of("NTLM")) > 0 && slices.ContainsFunc(r.t.schemes, func(s Scheme) bool { return s.Name() == "NTLM" })
-}
-
-func (r *route) offersNTLM() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ntlmToo
 }
 
 // A negotiateAuth makes a handshake for each connection, or for each request
@@ -146,7 +124,7 @@ func (a *negotiateAuth) again(req *http.Request) bool {
 	case forgets:
 		return true
 	}
-	return hasBody(req) && req.GetBody == nil
+	return carrier.HasBody(req) && req.GetBody == nil
 }
 
 func (a *negotiateAuth) learned(remembered bool) {
@@ -184,12 +162,24 @@ func (a *negotiateAuth) handshake(ctx context.Context, p peer) (handshake, error
 	if err != nil {
 		return nil, err
 	}
-	return &negotiateHandshake{h: negotiate.Kerberos(ticket, binding)}, nil
+	return &negotiateHandshake{h: negotiate.Kerberos(ticket, binding), noUser: a.cred.empty()}, nil
+}
+
+// describe tells whose ticket it is.
+func (a *negotiateAuth) describe(ctx context.Context, with string) string {
+	if a.client == nil {
+		return with + ", as NTLM inside SPNEGO, since there is " + strings.TrimPrefix(a.noTicket.Error(), "negotiate: ")
+	}
+	if ticket, err := a.client.Ticket(ctx, a.spn); err == nil {
+		return fmt.Sprintf("with a ticket for %s: %v", a.spn, ticket)
+	}
+	return with
 }
 
 type negotiateHandshake struct {
 	h        *negotiate.Handshake
 	noTicket error // why it is NTLM
+	noUser   bool  // it is a ticket that came without credentials
 }
 
 func (n *negotiateHandshake) next(token68 string) (string, bool, error) {
@@ -201,12 +191,34 @@ func (n *negotiateHandshake) next(token68 string) (string, bool, error) {
 	return base64.StdEncoding.EncodeToString(reply), last, err
 }
 
+func (n *negotiateHandshake) bare(last bool) *schemeError {
+	switch {
+	case !last && n.noTicket != nil:
+		return &schemeError{err: fmt.Errorf("%w, and it does not take NTLM inside Negotiate", n.noTicket)}
+	case !last:
+		return &schemeError{err: errors.New("the proxy does not take NTLM inside Negotiate")}
+	case n.noUser:
+		return refusedTicket
+	}
+	return nil
+}
+
+// refusedTicket is no refusal of credentials: no account can be locked by a ticket,
+// and kinit gets another.
+var refusedTicket = &schemeError{
+	err:    errors.New("the proxy refuses the Kerberos ticket"),
+	remedy: "compare SPN and keytab of the proxy, and its clock with this machine's: its log tells which it is",
+}
+
 func (n *negotiateHandshake) done(token68 string) error {
 	token, err := base64.StdEncoding.DecodeString(token68)
 	if err != nil {
-		return errNotBase64
+		return unproven{fmt.Errorf("%w: %w", negotiate.ErrServer, errNotBase64)}
 	}
-	return n.h.Done(token)
+	if err := n.h.Done(token); err != nil {
+		return unproven{fmt.Errorf("%w: %w", negotiate.ErrServer, err)}
+	}
+	return nil
 }
 
 func (*negotiateHandshake) close() {}

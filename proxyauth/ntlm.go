@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // NTLM returns the NTLM scheme (MS-NLMP, MS-NTHT), NTLMv2 only: a handshake of two
@@ -24,14 +25,17 @@ type ntlmScheme struct{}
 
 func (ntlmScheme) Name() string { return "NTLM" }
 
-func (ntlmScheme) best(offers []Challenge) []Challenge { return offers }
+func (ntlmScheme) traits() traits { return traits{ambient: true} }
 
-// ambient marks a scheme that may do without credentials of the source.
-func (ntlmScheme) ambient() {}
+func (ntlmScheme) requires() []string { return nil }
 
-func (ntlmScheme) accept(_ context.Context, r *route, _ []Challenge, c Credentials) (answerer, error) {
+func (ntlmScheme) secretsIn(string) []string { return nil }
+
+func (ntlmScheme) best(offers []challenge.Challenge) []challenge.Challenge { return offers }
+
+func (ntlmScheme) accept(_ context.Context, p proxyFacts, _ []challenge.Challenge, c Credentials) (answerer, error) {
 	if c.empty() {
-		if bound := loggedInUser("NTLM", "HTTP/"+r.url.Hostname()); bound != nil {
+		if bound := loggedInUser("NTLM", "HTTP/"+p.host); bound != nil {
 			return answerer{bound: bound}, nil
 		}
 		return answerer{}, ErrNoCredentials
@@ -57,6 +61,8 @@ func (ntlmAuth) learned(bool) {}
 
 func (ntlmAuth) other(context.Context) bool { return false }
 
+func (ntlmAuth) describe(_ context.Context, with string) string { return with }
+
 type ntlmHandshake struct{ h *ntlm.Handshake }
 
 func (n ntlmHandshake) next(token68 string) (string, bool, error) {
@@ -67,6 +73,8 @@ func (n ntlmHandshake) next(token68 string) (string, bool, error) {
 	reply, err := n.h.Next(message)
 	return base64.StdEncoding.EncodeToString(reply), token68 != "", err
 }
+
+func (ntlmHandshake) bare(bool) *schemeError { return nil }
 
 func (ntlmHandshake) done(string) error { return nil }
 

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
 // A pool is the connections that one identity has authenticated on a route, for
@@ -28,7 +31,7 @@ type pool struct {
 type pinned struct {
 	pool *pool
 	cc   *http.ClientConn
-	wire *wire
+	wire *carrier.Wire
 	tls  *tls.ConnectionState // nil: not an https:// proxy
 
 	authenticated bool
@@ -72,7 +75,7 @@ func (p *pool) get(req *http.Request) (*pinned, error) {
 	ctx := req.Context()
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.GetConn != nil {
-		trace.GetConn(hostPort(p.r.url))
+		trace.GetConn(hostname.OfURL(p.r.url))
 	}
 	c, err := p.take(req)
 	if err == nil && c == nil {
@@ -128,7 +131,7 @@ func (p *pool) take(req *http.Request) (*pinned, error) {
 		return nil, context.Cause(req.Context())
 	case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
 		p.giveUp(turn)
-		return nil, errCanceled
+		return nil, carrier.ErrCanceled
 	}
 }
 
@@ -224,12 +227,12 @@ func (p *pool) closeIdle(retire bool) {
 
 // dial opens a connection, on which nothing has been sent.
 func (p *pool) dial(req *http.Request) (*pinned, error) {
-	ctx, stop := endWith(req.Context(), req)
+	ctx, stop := carrier.EndWith(req.Context(), req)
 	defer stop()
-	c := &pinned{pool: p, wire: &wire{}}
+	c := &pinned{pool: p, wire: &carrier.Wire{}}
 	// net/http writes absolute-form requests to whatever address, since the
 	// transport has a proxy.
-	cc, err := p.r.pinned.NewClientConn(context.WithValue(ctx, wireKey{}, c.wire), "http", hostPort(p.r.url))
+	cc, err := p.r.pinned.NewClientConn(carrier.WithWire(ctx, c.wire), "http", hostname.OfURL(p.r.url))
 	if err != nil {
 		return nil, unwrapDial(err)
 	}

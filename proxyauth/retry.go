@@ -5,10 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
 // A RetryPolicy says how often, and after what pause, a failure is met by
@@ -90,11 +91,11 @@ func transient(err error) bool {
 	if errors.As(err, &denied) { // of an earlier hop
 		return false
 	}
-	var lost *lostError
+	var lost *carrier.LostError
 	if errors.As(err, &lost) {
-		return !lost.trial
+		return !lost.Trial
 	}
-	var unreachable *proxyDialError
+	var unreachable *carrier.DialError
 	if !errors.As(err, &unreachable) {
 		return false
 	}
@@ -105,23 +106,5 @@ func transient(err error) bool {
 		host  x509.HostnameError
 	)
 	return !(errors.As(err, &dns) && dns.IsNotFound) &&
-		!errors.As(err, &cert) && !errors.As(err, &other) && !errors.As(err, &host) && tlsAlert(err) == ""
-}
-
-// A lostError is a connection that ended before its proxy answered.
-type lostError struct {
-	error
-	trial bool // with credentials of which the proxy may have thought ill
-}
-
-func (e *lostError) Unwrap() error { return e.error }
-
-// connectionLost reports whether err is the end of a connection, and not of
-// patience or of what the proxy's answer has to look like.
-func connectionLost(err error) bool {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
-	}
-	var op *net.OpError
-	return errors.As(err, &op) && !op.Timeout()
+		!errors.As(err, &cert) && !errors.As(err, &other) && !errors.As(err, &host) && carrier.TLSAlert(err) == ""
 }

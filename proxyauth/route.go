@@ -3,7 +3,6 @@ package proxyauth
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +14,8 @@ import (
 	"golang.org/x/net/proxy"
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
 // A routeKey is all that tells one route from another: the proxy, and the
@@ -36,7 +37,9 @@ type route struct {
 	told *url.URL // for credential sources, which are asked often
 
 	used atomic.Uint64 // core.clock when last used, for maxRoutes
-	lost atomic.Uint64 // connections that ended instead of an answer
+
+	dialer  *carrier.Dialer
+	traffic *traffic
 
 	probesTell atomic.Bool // where a probe passed, so did the request
 
@@ -56,11 +59,11 @@ type route struct {
 	rejections []rejection       // credentials that the proxy refused
 	doubts     []doubt           // credentials that it may have refused
 	proved     bool              // a scheme stronger than Basic has succeeded
-	ntlmToo    bool              // the proxy offers NTLM by its own name
+	offered    []string          // schemes that the proxy offers and the Transport allows
 	identity   *Credentials      // whose the tunnels are; nil: nobody's that is known
 	former     []*http.Transport // tunnels of other identities, last used last
 	kerberos   *negotiate.Client
-	kerberosOf kerberosID
+	kerberosOf negotiate.Options
 }
 
 // A proxySchemeError is the scheme of a proxy URL that is not supported.
@@ -122,7 +125,7 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 		if r.url.Hostname() == "" {
 			return nil, fmt.Errorf("proxyauth: the proxy URL %q has no host", r.url)
 		}
-		host, err := asciiHost(r.url.Hostname())
+		host, err := hostname.ASCII(r.url.Hostname())
 		if err != nil {
 			return nil, err
 		}
@@ -130,6 +133,8 @@ func (c *core) newRoute(key routeKey) (*route, error) {
 			r.url.Host = strings.Replace(r.url.Host, r.url.Hostname(), host, 1)
 		}
 		r.name = r.url.String()
+		r.traffic = &traffic{counters: &c.counters}
+		r.dialer = &carrier.Dialer{Base: c.base, URL: r.url, Name: r.name, TLS: c.proxyTLS, Traffic: r.traffic}
 		r.tunnel.Store(r.tunnelTransport())
 		r.forward = r.forwardTransport()
 		r.pinned = r.pinnedTransport()
@@ -167,6 +172,36 @@ func (c *core) dropOldest() {
 	}
 }
 
+// facts returns what schemes get to know of the proxy.
+func (r *route) facts() proxyFacts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return proxyFacts{r.url.Hostname(), r.offered, r.tickets}
+}
+
+// noteOffers keeps what a scheme has to know of the other offers.
+func (r *route) noteOffers(d *denial) {
+	var offered []string
+	for _, scheme := range r.t.schemes {
+		if len(d.of(scheme.Name())) > 0 {
+			offered = append(offered, scheme.Name())
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offered = offered
+}
+
+// tickets returns the Kerberos client for o, with the tickets that it has.
+func (r *route) tickets(o negotiate.Options) *negotiate.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kerberos == nil || r.kerberosOf != o {
+		r.kerberos, r.kerberosOf = negotiate.NewClient(o), o
+	}
+	return r.kerberos
+}
+
 // proxyURL returns the proxy's URL without userinfo, new each time since
 // others get to hold it.
 func (r *route) proxyURL() *url.URL { return &url.URL{Scheme: r.key.scheme, Host: r.key.host} }
@@ -182,7 +217,7 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := roundTripOrigin(r.tunnel.Load(), withASCIIHost(r.forDialing(req)), req)
 	if err != nil {
-		err = r.intercepted(hostPort(req.URL), err)
+		err = r.intercepted(hostname.OfURL(req.URL), err)
 	}
 	return resp, err
 }
@@ -203,31 +238,13 @@ func roundTripOrigin(t *http.Transport, req, caller *http.Request) (*http.Respon
 // dial without end.
 func withASCIIHost(req *http.Request) *http.Request {
 	name := req.URL.Hostname()
-	ascii, err := asciiHost(name)
+	ascii, err := hostname.ASCII(name)
 	if err != nil || ascii == name {
 		return req
 	}
 	u, same := *req.URL, *req
 	u.Host, same.URL = strings.Replace(u.Host, name, ascii, 1), &u
 	return &same
-}
-
-const proxyAuthorization = "Proxy-Authorization"
-
-// withoutProxyAuthorization returns req itself where it has no such field, in
-// whatever case a program may have put it into the map.
-func withoutProxyAuthorization(req *http.Request) *http.Request {
-	for name := range req.Header {
-		if len(name) == len(proxyAuthorization) && strings.EqualFold(name, proxyAuthorization) {
-			bare := *req
-			bare.Header = maps.Clone(req.Header)
-			maps.DeleteFunc(bare.Header, func(name string, _ []string) bool {
-				return strings.EqualFold(name, proxyAuthorization)
-			})
-			return &bare
-		}
-	}
-	return req
 }
 
 // renewTunnel begins anew with tunnels, since those that there are belong to
@@ -291,7 +308,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 		return nil, fmt.Errorf("proxyauth: network %q cannot go through an HTTP proxy: use tcp", network)
 	}
 	asked := addr
-	addr, err := asciiAddr(addr)
+	addr, err := hostname.Address(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +328,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	if strings.Contains(asked, "%") { // an IPv6 zone, which a proxy would not know
 		addr = asked
 	}
-	return c.dial(ctx, network, addr)
+	return carrier.Dial(ctx, c.base, network, addr)
 }
 
 // dialSOCKS tunnels through a SOCKS5 proxy, whose own authentication needs no
@@ -322,11 +339,11 @@ func (c *core) dialSOCKS(ctx context.Context, u *url.URL, addr string) (net.Conn
 		auth = &proxy.Auth{User: u.User.Username()}
 		auth.Password, _ = u.User.Password()
 	}
-	d, err := proxy.SOCKS5("tcp", hostPort(u), auth, nil)
+	d, err := proxy.SOCKS5("tcp", hostname.OfURL(u), auth, nil)
 	if err != nil {
 		return nil, fmt.Errorf("proxyauth: %w", err)
 	}
-	conn, err := c.dial(ctx, "tcp", hostPort(u))
+	conn, err := carrier.Dial(ctx, c.base, "tcp", hostname.OfURL(u))
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/go-proxyauth/go-proxyauth/digest"
+	"github.com/go-proxyauth/go-proxyauth/negotiate"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
 // A Scheme is a way to authenticate to a proxy: [Basic], [Digest], [NTLM] or
@@ -15,15 +18,71 @@ type Scheme interface {
 	// Name is the auth-scheme as the standards write it: "Basic", "Digest", …
 	Name() string
 
+	// traits returns what others have to know of the scheme.
+	traits() traits
+
+	// requires returns the parameters without which a challenge is malformed.
+	requires() []string
+
+	// secretsIn returns what of a field's value that the scheme has made, without
+	// its name, is as good as the password; beside all of it.
+	secretsIn(value string) []string
+
 	// best returns offers, which are all of this scheme, with the one first that
 	// accept is to answer.
-	best(offers []Challenge) []Challenge
+	best(offers []challenge.Challenge) []challenge.Challenge
 
 	// accept prepares to answer the best of offers, which are all of this
 	// scheme, with credentials. No offers at all means that there was no
 	// challenge yet; a scheme that needs one returns an error.
-	accept(ctx context.Context, r *route, offers []Challenge, c Credentials) (answerer, error)
+	accept(ctx context.Context, p proxyFacts, offers []challenge.Challenge, c Credentials) (answerer, error)
 }
+
+// schemeNamed returns the one of schemes that has the name, in any case, or nil.
+func schemeNamed(schemes []Scheme, name string) Scheme {
+	for _, s := range schemes {
+		if strings.EqualFold(s.Name(), name) {
+			return s
+		}
+	}
+	return nil
+}
+
+// traits are what tells a scheme from others, where a policy or an error depends on
+// it.
+type traits struct {
+	clearText bool // whoever reads the header has the password
+	ambient   bool // may do without credentials of the source: it knows the user by other means
+	large     bool // the header grows with the user's account, and may become too large for a proxy
+}
+
+// proxyFacts are what a scheme gets to know of the proxy.
+type proxyFacts struct {
+	host    string                                    // of its URL
+	offered []string                                  // the schemes that it offers and the Transport allows, as far as known
+	tickets func(negotiate.Options) *negotiate.Client // with the tickets that there are for the proxy
+}
+
+// An unproven is the error of a scheme about a proxy that fails to prove that it
+// knows the credentials.
+type unproven struct{ error }
+
+func (e unproven) Unwrap() error { return e.error }
+
+// A schemeError is a scheme's failure that is no refusal: another scheme may do.
+type schemeError struct {
+	err    error
+	remedy string // "": another scheme
+}
+
+func (e *schemeError) Error() string { return e.err.Error() }
+func (e *schemeError) Unwrap() error { return e.err }
+
+// A refusedElsewhere is the error of a scheme whose credentials somebody else than
+// the proxy has refused, such as a KDC.
+type refusedElsewhere struct{ error }
+
+func (e refusedElsewhere) Unwrap() error { return e.error }
 
 // DefaultSchemes returns the schemes in their order of preference when
 // Transport.Schemes is nil: Negotiate, NTLM, Digest, Basic; in a new slice each
@@ -51,6 +110,10 @@ type connectionAuth interface {
 	// other reports whether a handshake would be somebody else's now, whom the
 	// credentials do not name.
 	other(ctx context.Context) bool
+
+	// describe tells what a handshake is made of: with, which says where the
+	// credentials come from, and more or else where there is more to say.
+	describe(ctx context.Context, with string) string
 }
 
 // A peer is the proxy at the other end of a connection.
@@ -64,6 +127,10 @@ type handshake interface {
 	// next returns the token that follows on the proxy's; at the beginning
 	// that is "". last says that the proxy can let the request pass then.
 	next(token68 string) (reply string, last bool, err error)
+
+	// bare says what a challenge without a token means, as the answer to the last
+	// leg or to another: nil is a refusal.
+	bare(last bool) *schemeError
 
 	// done checks the proxy's last token, which came with its consent; "" is
 	// none.
@@ -86,10 +153,14 @@ type requestAuth interface {
 
 	// refused says what a 407 to a means, and returns what to answer next
 	// time where that is not a rejection.
-	refused(a answer, offers []Challenge) (requestAuth, refusal)
+	refused(a answer, offers []challenge.Challenge) (requestAuth, refusal)
+
+	// expires reports whether the proxy may refuse the right credentials at any
+	// time, for a fresh challenge.
+	expires() bool
 
 	// renew returns the same credentials for a fresh challenge.
-	renew(offers []Challenge) (requestAuth, bool)
+	renew(offers []challenge.Challenge) (requestAuth, bool)
 
 	// accepted checks the proxy's reply to a, which let the request pass. It
 	// returns what to use from now on if the proxy says so (else nil), and an

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
 // A CredentialFunc is a function as a [CredentialSource]: for Vault, a secret
@@ -70,8 +72,8 @@ func PerProxy(sources map[string]CredentialSource) CredentialSource {
 		if broken != nil {
 			return Credentials{}, broken
 		}
-		host := hostKey(req.Proxy.Hostname())
-		_, port, _ := net.SplitHostPort(hostPort(req.Proxy))
+		host := hostname.Key(req.Proxy.Hostname())
+		_, port, _ := net.SplitHostPort(hostname.OfURL(req.Proxy))
 		source := byKey[net.JoinHostPort(host, port)]
 		if source == nil {
 			source = byKey[host]
@@ -86,24 +88,15 @@ func PerProxy(sources map[string]CredentialSource) CredentialSource {
 // proxyKey returns a key of PerProxy as hostPort or Hostname give it.
 func proxyKey(key string) (name string, ok bool) {
 	if ip := strings.Trim(key, "[]"); net.ParseIP(ip) != nil {
-		return hostKey(ip), true
+		return hostname.Key(ip), true
 	}
 	u, err := url.Parse("http://" + key)
 	if err != nil || u.Host != key || u.Hostname() == "" || strings.HasSuffix(key, ":") {
 		return "", false
 	}
-	name = hostKey(u.Hostname())
+	name = hostname.Key(u.Hostname())
 	if u.Port() != "" {
 		name = net.JoinHostPort(name, u.Port())
 	}
 	return name, true
-}
-
-// hostKey returns a host name as it is compared: an internationalized one by its
-// ASCII form.
-func hostKey(host string) string {
-	if ascii, err := asciiHost(host); err == nil {
-		host = ascii
-	}
-	return strings.ToLower(host)
 }

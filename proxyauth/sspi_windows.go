@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 
 	"github.com/alexbrainman/sspi"
@@ -22,8 +23,10 @@ func (sspiAuth) learned(bool) {}
 
 func (sspiAuth) other(context.Context) bool { return false }
 
+func (sspiAuth) describe(_ context.Context, with string) string { return with }
+
 func (a sspiAuth) handshake(context.Context, peer) (handshake, error) {
-	h := &sspiHandshake{}
+	h := &sspiHandshake{ticket: a.scheme != "NTLM"}
 	var err error
 	if a.scheme == "NTLM" {
 		var c *ntlm.ClientContext
@@ -60,6 +63,7 @@ func (a sspiAuth) handshake(context.Context, peer) (handshake, error) {
 // next. It is released with the handshake's last leg.
 type sspiHandshake struct {
 	cred    *sspi.Credentials
+	ticket  bool // by Negotiate, and mostly a ticket
 	first   []byte
 	update  func(token []byte) ([]byte, error)
 	release func()
@@ -81,8 +85,17 @@ func (h *sspiHandshake) done(token68 string) error {
 	if token68 == "" {
 		return nil
 	}
-	_, _, err := h.next(token68)
-	return err
+	if _, _, err := h.next(token68); err != nil {
+		return unproven{fmt.Errorf("the server did not prove itself: %w", err)}
+	}
+	return nil
+}
+
+func (h *sspiHandshake) bare(bool) *schemeError {
+	if h.ticket {
+		return refusedTicket
+	}
+	return nil
 }
 
 func (h *sspiHandshake) close() {

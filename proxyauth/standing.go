@@ -41,7 +41,7 @@ func (r *route) settle(st *standing) *standing {
 			return st // meanwhile the proxy has refused the same to others
 		}
 		r.mu.Lock()
-		r.proved = r.proved || st.scheme.Name() != "Basic"
+		r.proved = r.proved || !st.scheme.traits().clearText
 		r.doubts = nil
 		r.mu.Unlock()
 	}

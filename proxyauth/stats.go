@@ -25,6 +25,17 @@ type counters struct {
 	exchanges, reused, tunnels, challenges, handshakes, rejections, retries, sent, received atomic.Int64
 }
 
+// traffic is what goes over the connections to one proxy, for the Stats and for
+// the route.
+type traffic struct {
+	counters *counters
+	lost     atomic.Uint64 // connections that ended instead of an answer
+}
+
+func (t *traffic) Sent(n int64)     { t.counters.sent.Add(n) }
+func (t *traffic) Received(n int64) { t.counters.received.Add(n) }
+func (t *traffic) Lost()            { t.lost.Add(1) }
+
 // Stats returns the counts so far, zero before the first use.
 func (t *Transport) Stats() Stats {
 	c := t.core.Load()

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
 )
 
 // A Transport is an [http.RoundTripper] that gets through proxies which demand
@@ -88,8 +91,8 @@ type Transport struct {
 	// they apply. Nil is silent.
 	Logger *slog.Logger
 
-	environment CredentialFunc  // for nil Credentials; nil: EnvironmentCredentials()
-	variables   *proxyVariables // what Proxy was made of, for Diagnose; nil: not by FromEnvironment
+	environment CredentialFunc // for nil Credentials; nil: EnvironmentCredentials()
+	variables   *env.Proxies   // what Proxy was made of, for Diagnose; nil: not by FromEnvironment
 
 	once sync.Once
 	core atomic.Pointer[core] // which fmt does not follow, as it does any other with %s
@@ -115,8 +118,8 @@ type core struct {
 	base        *http.Transport // the original's clone
 	proxy       func(*http.Request) (*url.URL, error)
 	source      CredentialSource
-	environment CredentialFunc  // where source is nil
-	variables   *proxyVariables // of FromEnvironment
+	environment CredentialFunc // where source is nil
+	variables   *env.Proxies   // of FromEnvironment
 	schemes     []Scheme
 	proxyTLS    *tls.Config
 	noClearText bool
@@ -167,12 +170,12 @@ func (t *Transport) settings() *core {
 			c.proxy = c.base.Proxy
 		}
 		if c.environment == nil {
-			c.environment = environmentCredentials(readEnvironment)
+			c.environment = environmentCredentials(env.ReadCredentials)
 		}
 		if c.schemes == nil {
 			c.schemes = DefaultSchemes()
 		}
-		c.proxyTLS = proxyTLSConfig(t.ProxyTLSClientConfig, c.base.TLSClientConfig)
+		c.proxyTLS = carrier.TLSConfig(t.ProxyTLSClientConfig, c.base.TLSClientConfig)
 		switch {
 		case c.rejectedFor == 0:
 			c.rejectedFor = defaultRejectedFor

@@ -10,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -26,7 +26,7 @@ func (r *route) tunnelTransport() *http.Transport {
 	t := r.t.base.Clone()
 	t.Proxy = nil
 	t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) {
-		addr, err := asciiAddr(addr)
+		addr, err := hostname.Address(addr)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,7 @@ const connectTimeout = time.Minute
 // dialTunnel returns a connection to addr through the proxy; a raw one is not
 // metered.
 func (r *route) dialTunnel(ctx context.Context, addr string, raw bool) (net.Conn, error) {
-	ctx, stop := endWithRequest(ctx)
+	ctx, stop := carrier.EndWithMarked(ctx)
 	defer stop()
 	retrying := r.retrying()
 	for {
@@ -55,6 +55,28 @@ func (r *route) dialTunnel(ctx context.Context, addr string, raw bool) (net.Conn
 			return conn, err
 		}
 	}
+}
+
+// connectByName asks the proxy for a tunnel to addr, by its name or, where the
+// Transport has a Resolver, by one address of it after the other.
+func (r *route) connectByName(ctx context.Context, addr string, raw bool) (net.Conn, error) {
+	host, port, _ := net.SplitHostPort(addr)
+	if r.t.resolver == nil || net.ParseIP(host) != nil {
+		return r.connect(ctx, addr, raw)
+	}
+	ips, err := r.t.resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("proxyauth: %w (set Transport.Resolver to nil to leave names to the proxy)", err)
+	}
+	for _, ip := range ips {
+		var conn net.Conn
+		conn, err = r.connect(ctx, net.JoinHostPort(ip.Unmap().String(), port), raw)
+		var unreachable *ConnectError
+		if err == nil || !errors.As(err, &unreachable) || !unreachable.temporary() {
+			return conn, err
+		}
+	}
+	return nil, err
 }
 
 // connect asks the proxy for a tunnel.
@@ -85,13 +107,16 @@ func (c *connecting) refusal(resp *http.Response) *ConnectError {
 		return c.refused
 	}
 	d := denial{resp: resp, hangUp: c.hangUp}
-	d.hide(c.sent)
+	d.sent.Add(secretsIn(c.sent)...)
 	c.refused = &ConnectError{
-		Proxy: c.r.name, Target: c.req.Host, StatusCode: resp.StatusCode, Status: string(d.strikeOut([]byte(resp.Status))),
+		Proxy: c.r.name, Target: c.req.Host, StatusCode: resp.StatusCode, Status: d.sent.StrikeString(resp.Status),
 		Header: d.safeHeader(), Body: d.safePage(c.req),
 	}
 	if c.authorization != nil {
 		c.refused.Tried, _, _ = strings.Cut(c.authorization[0], " ")
+		if scheme := schemeNamed(c.r.t.schemes, c.refused.Tried); scheme != nil {
+			c.refused.large = scheme.traits().large
+		}
 	}
 	return c.refused
 }
@@ -146,7 +171,7 @@ func (c *connecting) dial() (err error) {
 	c.close()
 	c.in = nil
 	ctx := c.req.Context()
-	c.conn, err = c.r.dialProxy(ctx, httptrace.ContextClientTrace(ctx), c.raw)
+	c.conn, err = c.r.dialer.Dial(ctx, httptrace.ContextClientTrace(ctx), c.raw)
 	return err
 }
 
@@ -176,10 +201,10 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 		c.close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
-		} else if connectionLost(err) {
-			err = &lostError{error: err}
+		} else if carrier.ConnectionLost(err) {
+			err = &carrier.LostError{Err: err}
 		}
-		return nil, &legError{c.r.name, "CONNECT " + c.req.Host, err}
+		return nil, &carrier.LegError{Proxy: c.r.name, Request: "CONNECT " + c.req.Host, Err: err}
 	}
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		return resp, nil
@@ -262,7 +287,7 @@ func (c *connecting) exchange() (*http.Response, error) {
 	}
 	c.limit.N = max
 	for {
-		resp, err := c.answer()
+		resp, err := carrier.ReadConnectAnswer(c.in, c.req)
 		switch {
 		case err != nil && c.limit.N <= 0:
 			return nil, fmt.Errorf("the answer's header is longer than %d bytes", max)
@@ -280,79 +305,12 @@ func (c *connecting) exchange() (*http.Response, error) {
 	}
 }
 
-// answer reads the header of one answer. Of a 2xx it ignores what says how long a
-// body would be, be that malformed (RFC 9110 §9.3.6); http.ReadResponse does not.
-func (c *connecting) answer() (*http.Response, error) {
-	const opened = "HTTP/1.1 2xx"
-	if begin, err := c.in.Peek(len(opened)); err != nil || begin[len(opened)-3] != '2' || string(begin[:5]) != "HTTP/" {
-		return http.ReadResponse(c.in, c.req)
-	}
-	in := textproto.NewReader(c.in)
-	line, err := in.ReadLine()
-	if err != nil {
-		return nil, err
-	}
-	header, err := in.ReadMIMEHeader()
-	if err != nil {
-		return nil, err
-	}
-	proto, status, _ := strings.Cut(line, " ")
-	code, _, _ := strings.Cut(status, " ")
-	resp := &http.Response{Status: status, Proto: proto, Header: http.Header(header), Body: http.NoBody, ContentLength: -1, Request: c.req}
-	var ok bool
-	if resp.ProtoMajor, resp.ProtoMinor, ok = http.ParseHTTPVersion(proto); !ok || len(code) != 3 {
-		return nil, fmt.Errorf("malformed HTTP response %q", line)
-	}
-	resp.StatusCode, err = strconv.Atoi(code)
-	return resp, err
-}
-
 // tunnel returns the connection, which is the caller's from now on. What the
 // target sent together with the proxy's answer comes first.
 func (c *connecting) tunnel() net.Conn {
 	if n := c.in.Buffered(); n > 0 {
 		early, _ := c.in.Peek(n)
-		return &earlyConn{Conn: c.conn, early: append([]byte(nil), early...)}
+		return carrier.NewEarlyConn(c.conn, early)
 	}
 	return c.conn
-}
-
-// An earlyConn is a tunnel some of whose bytes were read already.
-type earlyConn struct {
-	net.Conn
-	early []byte
-}
-
-func (c *earlyConn) Read(p []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(p, c.early)
-		c.early = c.early[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-// WriteTo and ReadFrom let io.Copy splice what follows the early bytes.
-func (c *earlyConn) WriteTo(w io.Writer) (n int64, err error) {
-	if len(c.early) > 0 {
-		early, err := w.Write(c.early)
-		c.early = c.early[early:]
-		if n = int64(early); err != nil {
-			return n, err
-		}
-	}
-	more, err := io.Copy(w, c.Conn)
-	return n + more, err
-}
-
-func (c *earlyConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
-
-// CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
-func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
-
-func closeWrite(conn net.Conn) error {
-	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }

@@ -15,21 +15,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// libraries are the packages whose messages a user of the library can meet.
+var libraries = []string{
+	"proxyauth", "proxyauth/internal/carrier", "proxyauth/internal/challenge", "proxyauth/internal/env", "proxyauth/internal/hostname",
+	"proxyauth/internal/secret", "negotiate", "ntlm", "digest",
+}
+
 // details are the sources whose messages follow on those of another, which the
 // guide quotes with "…" in their place, and why. Only what begins with
 // "proxyauth: " counts in them.
 var details = map[string]string{
-	"proxyauth/diagnose.go":         "a report has cause and remedy side by side, and examples/doctor/testdata shows them",
-	"proxyauth/diagnose_schemes.go": "as diagnose.go",
-	"proxyauth/diagnose_target.go":  "as diagnose.go",
-	"proxyauth/report.go":           "as diagnose.go",
-	"proxyauth/variables.go":        "as diagnose.go",
-	"proxyauth/challenge.go":        `after "malformed … challenge: "`,
-	"digest/params.go":              `after "malformed … challenge: "`,
-	"digest/challenge.go":           `"digest: …", of a proxy that is broken`,
-	"digest/algorithm.go":           `"digest: …", of a proxy that is broken`,
-	"ntlm/challenge.go":             `"ntlm: …", of a proxy that is broken`,
-	"ntlm/mic.go":                   `"ntlm: …", of a proxy that is broken`,
+	"proxyauth/diagnose.go":                 "a report has cause and remedy side by side, and examples/doctor/testdata shows them",
+	"proxyauth/diagnose_schemes.go":         "as diagnose.go",
+	"proxyauth/diagnose_target.go":          "as diagnose.go",
+	"proxyauth/diagnose_environment.go":     "as diagnose.go",
+	"proxyauth/report.go":                   "as diagnose.go",
+	"proxyauth/internal/env/describe.go":    "as diagnose.go",
+	"proxyauth/internal/challenge/parse.go": `after "malformed … challenge: "`,
+	"digest/params.go":                      `after "malformed … challenge: "`,
+	"digest/challenge.go":                   `"digest: …", of a proxy that is broken`,
+	"digest/algorithm.go":                   `"digest: …", of a proxy that is broken`,
+	"ntlm/challenge.go":                     `"ntlm: …", of a proxy that is broken`,
+	"ntlm/mic.go":                           `"ntlm: …", of a proxy that is broken`,
 }
 
 // unquoted are literals, by their beginning, that look like messages and need
@@ -41,6 +48,7 @@ var unquoted = map[string]string{
 	"the connection had ended":         "the connection is replaced, and nobody told",
 	"the route's standing has changed": "the request goes on otherwise, and nobody is told",
 	"proxy rejected credentials":       "a log event, through a function",
+	"with a ticket for %s":             "a report of Diagnose",
 	"the environment (ticket cache":    "names a source in other messages",
 	"ticket of %s by the %s":           "a ticket, printed",
 	"proxyauth: response body":         "a response's body, printed",
@@ -92,7 +100,7 @@ type message struct {
 
 // messages returns what the library can say to its user.
 func messages(t *testing.T) (all []message) {
-	for _, dir := range []string{"proxyauth", "negotiate", "ntlm", "digest"} {
+	for _, dir := range libraries {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		require.NoError(t, err)
 		for _, name := range files {

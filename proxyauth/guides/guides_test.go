@@ -3,7 +3,9 @@
 package guides_test
 
 import (
+	"errors"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -62,7 +64,7 @@ func TestLinks(t *testing.T) {
 // otherCommands are those that the documents may name beside go, after a look at
 // whether they are right.
 var otherCommands = []string{
-	"kinit", "klist", "kvno", "export", "cp", "update-ca-certificates", "git", "npm", "pip", "curl", ".ci/run", "echo",
+	"kinit", "klist", "kvno", "export", "cp", "update-ca-certificates", "git", "npm", "pip", "curl", "echo",
 }
 
 // Every command can be run: what is run compiles and knows the flags, what is
@@ -102,6 +104,9 @@ func checkCommands(t *testing.T, where, text string, all bool) (n int) {
 		case words[0] == "go":
 			n++
 			checkGo(t, where, dir, words[1:])
+		case strings.HasPrefix(words[0], ".ci/"):
+			n++
+			assert.FileExists(t, filepath.Join(root, words[0]), where)
 		case all:
 			assert.Contains(t, otherCommands, words[0], "%s: %q", where, words)
 		}
@@ -150,12 +155,10 @@ func checkGo(t *testing.T, where, dir string, args []string) {
 		if !assert.DirExists(t, filepath.Join(dir, target), where) {
 			return
 		}
-		how := "-export" // compiled, not linked
-		if _, err := os.Stat(filepath.Join(dir, target, "go.mod")); err == nil {
-			how = "-find" // a module of its own, which the gate compiles: nothing is downloaded here
+		program, err := build.ImportDir(filepath.Join(dir, target), 0)
+		if assert.NoError(t, err, where) {
+			assert.Equal(t, "main", program.Name, "%s: go run %s", where, target)
 		}
-		name := goTool(t, filepath.Join(dir, target), "list", how, "-f", "{{.Name}}", ".")
-		assert.Equal(t, "main", strings.TrimSpace(name), "%s: go run %s", where, target)
 		source := sources(t, filepath.Join(dir, target), func(name string) bool { return !strings.HasSuffix(name, "_test.go") })
 		for _, arg := range args[2:] {
 			if flag, ok := strings.CutPrefix(arg, "-"); ok {
@@ -215,22 +218,47 @@ func checkGoTest(t *testing.T, where string, args []string) {
 	assert.Positive(t, packages, "%s: go test %q names no package", where, args)
 }
 
-// tests returns the names of the tests of packages, with build tags.
+// tests returns the names of the tests of packages ("./package" or "./..."), with
+// build tags.
 func tests(t *testing.T, packages, tags string) (names []string) {
 	t.Helper()
-	format := `{{$dir := .Dir}}{{range .TestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}`
-	for file := range strings.Lines(goTool(t, root, "list", "-tags", tags, "-f", format, packages)) {
-		if file = strings.TrimSpace(file); file == "" {
-			continue
+	context := build.Default
+	context.BuildTags = strings.FieldsFunc(tags, func(r rune) bool { return r == ',' })
+	of := func(dir string) {
+		p, err := context.ImportDir(dir, 0)
+		if none := (*build.NoGoError)(nil); errors.As(err, &none) {
+			return
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 		require.NoError(t, err)
-		for _, decl := range parsed.Decls {
-			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
-				if strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Benchmark") ||
-					strings.HasPrefix(f.Name.Name, "Fuzz") || strings.HasPrefix(f.Name.Name, "Example") {
-					names = append(names, f.Name.Name)
-				}
+		for _, name := range slices.Concat(p.TestGoFiles, p.XTestGoFiles) {
+			names = append(names, testsIn(t, filepath.Join(dir, name))...)
+		}
+	}
+	dir, below := strings.CutSuffix(packages, "/...")
+	if !below {
+		of(filepath.Join(root, dir))
+		return names
+	}
+	err := filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			of(path)
+		}
+		return err
+	})
+	require.NoError(t, err)
+	return names
+}
+
+// testsIn returns the names of the tests of a file.
+func testsIn(t *testing.T, file string) (names []string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	require.NoError(t, err)
+	for _, decl := range parsed.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
+			if strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Benchmark") ||
+				strings.HasPrefix(f.Name.Name, "Fuzz") || strings.HasPrefix(f.Name.Name, "Example") {
+				names = append(names, f.Name.Name)
 			}
 		}
 	}
@@ -336,8 +364,8 @@ func spelt(message string, words []string) bool {
 
 // literals returns the strings of the library's source, those joined by + as one.
 func literals(t *testing.T) (all []string) {
-	for _, pattern := range []string{"proxyauth/*.go", "negotiate/*.go", "ntlm/*.go", "digest/*.go"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
+	for _, dir := range libraries {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		require.NoError(t, err)
 		for _, name := range files {
 			if strings.HasSuffix(name, "_test.go") {
@@ -372,26 +400,10 @@ func constant(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-// Each cell of the matrix names tests that there are, and the tests by scheme
-// have the subtests.
+// Each cell of the matrix names tests that there are. (Package proxyauth knows the
+// subtests, by scheme.)
 func TestSupportMatrix(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "proxyauth.exe") // a name that Windows runs
-	goTool(t, root, "test", "-c", "-tags", "realproxy", "-o", binary, "./proxyauth")
-	run := func(args ...string) string {
-		cmd := exec.Command(binary, args...)
-		cmd.Dir = filepath.Join(root, "proxyauth")
-		out, err := cmd.Output()
-		require.NoError(t, err, string(out))
-		return string(out)
-	}
-	known := strings.Fields(run("-test.list", "^Test"))
-	for line := range strings.Lines(run("-test.v", "-test.run", "^Test(DialContext|Chain)As$")) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "--- PASS: "); ok {
-			name, _, _ = strings.Cut(name, " ")
-			known = append(known, name)
-		}
-	}
-
+	known := tests(t, "./proxyauth", "realproxy")
 	all := documents(t)
 	support := slices.IndexFunc(all, func(d document) bool { return d.path == "proxyauth/guides/support.md" })
 	cells := 0
@@ -403,7 +415,8 @@ func TestSupportMatrix(t *testing.T) {
 			named := spans(cell)
 			assert.NotEmpty(t, named, line)
 			for _, name := range named {
-				assert.True(t, slices.Contains(known, name), "there is no %s", name)
+				test, _, _ := strings.Cut(name, "/")
+				assert.True(t, slices.Contains(known, test), "there is no %s", name)
 				cells++
 			}
 		}

@@ -1,16 +1,17 @@
-package proxyauth
+package carrier
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"sync/atomic"
 )
 
-// A wire is the network connection below a pinned one. It lets net/http keep a
+// A Wire is the network connection below a pinned one. It lets net/http keep a
 // connection to an HTTP/1.0 proxy, which says Proxy-Connection: keep-alive where
 // net/http reads Connection.
-type wire struct {
+type Wire struct {
 	net.Conn
 	fresh  atomic.Bool // a response may begin with the next byte
 	raw    atomic.Bool // no response will: another protocol has begun
@@ -20,21 +21,36 @@ type wire struct {
 // wireKey is the context key under which a dial finds the wire to fill.
 type wireKey struct{}
 
-func (w *wire) Write(p []byte) (int, error) {
+// WithWire returns a context for a dial that is to fill w, by [Filled].
+func WithWire(ctx context.Context, w *Wire) context.Context {
+	return context.WithValue(ctx, wireKey{}, w)
+}
+
+// Filled returns the wire that [WithWire] has put into ctx, with conn below it.
+func Filled(ctx context.Context, conn net.Conn) *Wire {
+	w := ctx.Value(wireKey{}).(*Wire)
+	w.Conn = conn
+	return w
+}
+
+// Raw says that no more responses will come: another protocol has begun.
+func (w *Wire) Raw() { w.raw.Store(true) }
+
+func (w *Wire) Write(p []byte) (int, error) {
 	w.fresh.Store(true)
 	return w.Conn.Write(p)
 }
 
 // ReadFrom keeps sendfile possible for bodies that are files.
-func (w *wire) ReadFrom(r io.Reader) (int64, error) {
+func (w *Wire) ReadFrom(r io.Reader) (int64, error) {
 	w.fresh.Store(true)
 	return io.Copy(w.Conn, r)
 }
 
 // CloseWrite ends one direction, after 101 Switching Protocols.
-func (w *wire) CloseWrite() error { return closeWrite(w.Conn) }
+func (w *Wire) CloseWrite() error { return CloseWrite(w.Conn) }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *Wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {
 		n, err := w.Conn.Read(p)
 		if n == 0 || w.raw.Load() || !w.fresh.Swap(false) || !begins(p[:n], "HTTP/1.0 ") {
@@ -75,7 +91,7 @@ func headerEnd(b []byte) int {
 const maxHeader10 = 64 << 10
 
 // readHeader reads the header of which begin is the beginning, and translates.
-func (w *wire) readHeader(begin []byte) error {
+func (w *Wire) readHeader(begin []byte) error {
 	header := bytes.Clone(begin)
 	more := make([]byte, 4096)
 	end := headerEnd(header)

@@ -1,4 +1,4 @@
-package proxyauth
+package env
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func FuzzNetrc(f *testing.F) {
 	}
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`)
 	f.Fuzz(func(t *testing.T, text, login, password string) {
-		before, err := parseNetrc(text)
+		before, err := ParseNetrc(text)
 		if err != nil {
 			var line int
 			_, scanErr := fmt.Sscanf(err.Error(), "line %d: ", &line)
@@ -32,13 +32,13 @@ func FuzzNetrc(f *testing.F) {
 			}
 			t.Fatalf("%q: %v", text, err)
 		}
-		after, err := parseNetrc(fmt.Sprintf("%s\n\nmachine last login \"%s\" password \"%s\"", text, quote.Replace(login), quote.Replace(password)))
+		after, err := ParseNetrc(fmt.Sprintf("%s\n\nmachine last login \"%s\" password \"%s\"", text, quote.Replace(login), quote.Replace(password)))
 		if err != nil || len(after) != len(before)+1 {
 			t.Fatalf("%q: %d entries and then %d: %v", text, len(before), len(after), err)
 		}
 		last := after[len(before)]
-		if last.machine != "last" || last.isDefault || last.cred != (Credentials{login, password}) {
-			t.Fatalf("%q: %q %q became %q %q", text, login, password, last.cred.Username, last.cred.Password)
+		if last.Machine != "last" || last.IsDefault || last.Login != login || last.Password != password {
+			t.Fatalf("%q: %q %q became %q %q", text, login, password, last.Login, last.Password)
 		}
 	})
 }

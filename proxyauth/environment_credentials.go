@@ -1,0 +1,54 @@
+package proxyauth
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
+)
+
+// EnvironmentCredentials returns the source that is there when
+// Transport.Credentials is nil: PROXY_USER and PROXY_PASS of the environment,
+// or the file that PROXY_PASS_FILE names instead of the latter (see
+// [PasswordFile]); except for the hops of a [Chain]. The variables are read each
+// time it is asked. It is an error if both or only one of user name and password
+// are set; for an empty password PROXY_PASS is set and empty.
+func EnvironmentCredentials() CredentialSource { return environmentCredentials(env.ReadCredentials) }
+
+// environmentCredentials returns the source of what read returns. It is a
+// function so that nothing prints what it holds.
+func environmentCredentials(read func() env.Credentials) CredentialFunc {
+	var mu sync.Mutex
+	var last env.Credentials
+	get, problem := last.Get()
+	return func(context.Context, CredentialRequest) (Credentials, error) {
+		mu.Lock()
+		if now := read(); now != last {
+			last = now
+			get, problem = now.Get()
+		}
+		get, problem := get, problem
+		mu.Unlock()
+		if problem != nil {
+			return Credentials{}, problem
+		}
+		if get == nil {
+			return Credentials{}, ErrNoCredentials
+		}
+		username, password, err := get()
+		if err != nil {
+			return Credentials{}, err
+		}
+		return Credentials{username, password}, nil
+	}
+}
+
+// mistake returns what is wrong with a source, for which it is no mistake to have
+// no credentials.
+func mistake(source CredentialFunc) error {
+	if _, err := source(context.Background(), CredentialRequest{}); !errors.Is(err, ErrNoCredentials) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+// Package challenge reads what a proxy demands (RFC 9110 §11.3): the challenges of
+// its Proxy-Authenticate fields.
+package challenge
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-proxyauth/go-proxyauth/digest"
+)
+
+// A Challenge is one offer: a scheme with a token or with parameters.
+type Challenge struct {
+	Scheme  string // as the proxy wrote it
+	Token68 string // "" when there is none
+	Params  digest.Params
+}
+
+// Is reports whether the challenge is of the scheme, in any case.
+func (c *Challenge) Is(scheme string) bool { return strings.EqualFold(c.Scheme, scheme) }
+
+// Has reports whether the challenge has the parameter name, in any case.
+func (c *Challenge) Has(name string) bool {
+	_, ok := c.Params.Lookup(name)
+	return ok
+}
+
+// Bounds on what is read of a proxy's challenges. The largest honest token is
+// an NTLM challenge or a Kerberos error with its tickets, far below 64 KiB.
+const (
+	maxBytes      = 64 << 10
+	maxChallenges = 32
+)
+
+// Parse reads the values of the Proxy-Authenticate fields of one response, in order.
+// It returns the well-formed challenges and, if there are others, an error that tells
+// what is wrong with those. required returns the parameters without which a challenge
+// of a scheme, whose name is as the proxy wrote it, is malformed.
+func Parse(fields []string, required func(scheme string) []string) ([]Challenge, error) {
+	p := parser{required: required}
+	size := 0
+	for _, field := range fields {
+		if size += len(field); size > maxBytes {
+			p.fail("", fmt.Errorf("more than %d bytes of challenges", maxBytes))
+			break
+		}
+		if !p.field(field) {
+			break
+		}
+	}
+	p.finish()
+	return p.done, errors.Join(p.errs...)
+}
+
+// A parser collects challenges from list elements. A field may go on
+// with parameters of the last challenge of the field before: several fields of
+// one name mean the same as one with commas between (RFC 9110 §5.3).
+type parser struct {
+	required func(scheme string) []string
+
+	done    []Challenge
+	errs    []error
+	current *Challenge // the parameters that follow belong to it; nil: to nothing
+	bad     bool       // current is malformed; its error is told already
+	seen    int        // challenges begun
+}
+
+// field reads one field value. It returns false when no more should be read.
+func (p *parser) field(s string) bool {
+	for {
+		s = strings.TrimLeft(s, " \t,")
+		if s == "" {
+			return true
+		}
+		token, rest := digest.ScanToken(s)
+		afterSpace := strings.TrimLeft(rest, " \t")
+		if token != "" && !strings.HasPrefix(afterSpace, "=") {
+			if !p.begin(token) {
+				return false
+			}
+			s = afterSpace
+			if len(afterSpace) == len(rest) && rest != "" && rest[0] != ',' {
+				p.malformed(errors.New("unexpected text after the scheme"))
+				s = skipElement(rest)
+				continue
+			}
+			if token68, rest := scanToken68(s); token68 != "" {
+				p.current.Token68 = token68
+				s = rest
+			}
+			continue
+		}
+		s = p.param(s)
+	}
+}
+
+// begin starts a new challenge.
+func (p *parser) begin(scheme string) bool {
+	p.finish()
+	if p.seen++; p.seen > maxChallenges {
+		p.fail("", fmt.Errorf("more than %d challenges", maxChallenges))
+		return false
+	}
+	p.current, p.bad = &Challenge{Scheme: scheme}, false
+	return true
+}
+
+// param reads a parameter of the current challenge and returns what follows.
+func (p *parser) param(s string) string {
+	param, rest, err := digest.ScanParam(s)
+	if err == nil {
+		if rest = strings.TrimLeft(rest, " \t"); rest != "" && rest[0] != ',' {
+			err = errors.New("no comma after a parameter")
+		}
+	}
+	if err != nil {
+		p.malformed(err)
+		return skipElement(s)
+	}
+	switch {
+	case p.current == nil:
+		p.malformed(errors.New("a parameter without a scheme"))
+	case p.current.Token68 != "":
+		p.malformed(errors.New("a token and parameters together"))
+	case !p.bad:
+		if p.current.Params, err = p.current.Params.Add(param); err != nil {
+			p.malformed(err)
+		}
+	}
+	return rest
+}
+
+// finish puts the current challenge among the good ones, if it is one.
+func (p *parser) finish() {
+	c := p.current
+	if c != nil && !p.bad {
+		missing := slices.IndexFunc(p.required(c.Scheme), func(name string) bool { return !c.Has(name) })
+		if missing >= 0 {
+			p.malformed(errors.New("no " + p.required(c.Scheme)[missing]))
+		} else {
+			p.done = append(p.done, *c)
+		}
+	}
+	p.current = nil
+}
+
+func (p *parser) malformed(err error) {
+	if p.current == nil {
+		p.fail("", err)
+	} else if !p.bad {
+		p.fail(p.current.Scheme, err)
+	}
+	p.bad = true
+}
+
+func (p *parser) fail(scheme string, err error) {
+	if len(p.errs) >= maxChallenges {
+		return
+	}
+	if scheme != "" {
+		err = fmt.Errorf("proxyauth: malformed %.40q challenge: %w", scheme, err)
+	} else {
+		err = fmt.Errorf("proxyauth: malformed challenge: %w", err)
+	}
+	p.errs = append(p.errs, err)
+}
+
+// scanToken68 reads a token68 (RFC 9110 §11.2) that fills its list element.
+func scanToken68(s string) (token, rest string) {
+	i := 0
+	for i < len(s) && isToken68Byte(s[i]) {
+		i++
+	}
+	for i < len(s) && s[i] == '=' {
+		i++
+	}
+	rest = strings.TrimLeft(s[i:], " \t")
+	if rest != "" && rest[0] != ',' {
+		return "", s
+	}
+	return s[:i], rest
+}
+
+func isToken68Byte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0
+}
+
+// skipElement returns s from the comma that ends its first list element; a
+// comma in a quoted string does not.
+func skipElement(s string) string {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && quoted:
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == ',' && !quoted:
+			return s[i:]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,107 @@
+package env
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// A Variable is one of the environment, by the name under which it is set.
+type Variable struct{ Name, Value string }
+
+// Lookup reads a variable that is set under one of several names.
+func Lookup(names ...string) Variable {
+	for _, name := range names {
+		if value := os.Getenv(name); value != "" {
+			return Variable{name, value}
+		}
+	}
+	return Variable{names[len(names)-1], ""}
+}
+
+// Proxies are what the environment says about proxies, by the rules of
+// who reads it.
+type Proxies struct {
+	Off                        bool // by USE_PROXY; then there are no others
+	all                        bool // ALL_PROXY counts where one of these is not set
+	forHTTP, forHTTPS, noProxy Variable
+	cgi                        bool // HTTP_PROXY may come from a request
+}
+
+// ReadProxies reads by the rules of proxyauth.FromEnvironment.
+func ReadProxies() (Proxies, error) {
+	use, err := useProxy()
+	if err != nil || !use {
+		return Proxies{Off: !use}, err
+	}
+	v := Proxies{
+		all:      true,
+		forHTTP:  Lookup("http_proxy", "HTTP_PROXY"),
+		forHTTPS: Lookup("https_proxy", "HTTPS_PROXY"),
+		noProxy:  Lookup("no_proxy", "NO_PROXY"),
+	}
+	// The header field "Proxy" of a request to a CGI program is HTTP_PROXY.
+	v.cgi = v.forHTTP.Value != "" && os.Getenv("REQUEST_METHOD") != ""
+	all := Lookup("all_proxy", "ALL_PROXY")
+	if v.forHTTP.Value == "" {
+		v.forHTTP = all
+	}
+	if v.forHTTPS.Value == "" {
+		v.forHTTPS = all
+	}
+	return v, nil
+}
+
+// NetHTTPProxies reads by the rules of net/http.
+func NetHTTPProxies() *Proxies {
+	return &Proxies{
+		forHTTP:  Lookup("HTTP_PROXY", "http_proxy"),
+		forHTTPS: Lookup("HTTPS_PROXY", "https_proxy"),
+		noProxy:  Lookup("NO_PROXY", "no_proxy"),
+		cgi:      os.Getenv("REQUEST_METHOD") != "",
+	}
+}
+
+// For returns the variable for the scheme of a URL.
+func (v *Proxies) For(scheme string) Variable {
+	if scheme == "https" {
+		return v.forHTTPS
+	}
+	return v.forHTTP
+}
+
+// ProxyFunc returns the proxy for a URL, nil where there is none.
+func (v *Proxies) ProxyFunc() func(*url.URL) (*url.URL, error) {
+	c := httpproxy.Config{HTTPProxy: v.forHTTP.Value, HTTPSProxy: v.forHTTPS.Value, NoProxy: v.noProxy.Value, CGI: v.cgi}
+	return c.ProxyFunc()
+}
+
+// Mistakes returns what is wrong with the variables.
+func (v *Proxies) Mistakes() (all []error) {
+	for i, p := range []Variable{v.forHTTP, v.forHTTPS} {
+		if i == 0 || p != v.forHTTP {
+			if err := CheckProxy(p.Value); err != nil {
+				all = append(all, fmt.Errorf("proxyauth: %s: %w", p.Name, err))
+			}
+		}
+	}
+	for _, err := range checkNoProxy(v.noProxy.Value) {
+		all = append(all, fmt.Errorf("proxyauth: %s: %w", v.noProxy.Name, err))
+	}
+	return all
+}
+
+// useProxy reads USE_PROXY.
+func useProxy() (bool, error) {
+	value := os.Getenv("USE_PROXY")
+	switch strings.ToLower(value) {
+	case "", "true", "yes", "on", "1":
+		return true, nil
+	case "false", "no", "off", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("proxyauth: USE_PROXY: %q is neither true nor false", value)
+}
