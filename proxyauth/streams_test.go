@@ -55,7 +55,7 @@ type gauge struct {
 
 func (g *gauge) Read(p []byte) (int, error) {
 	n, err := g.Reader.Read(p)
-	if g.read += n; g.read >= g.looked+8<<20 {
+	if g.read += n; g.read >= g.looked+4<<20 {
 		g.looked = g.read
 		g.peak = max(g.peak, liveHeap())
 	}
@@ -75,7 +75,7 @@ func liveHeap() uint64 {
 // nothing else gets to the origin, and no more than a few buffers of it are in
 // memory. The second one goes by what is known.
 func TestStreams(t *testing.T) {
-	const size, more, maxGrowth = 64 << 20, 4 << 20, 4 << 20
+	const size, more, maxGrowth = 24 << 20, 4 << 20, 4 << 20
 	for name, in := range waysIn {
 		for _, way := range ways {
 			t.Run(name+"/"+way, func(t *testing.T) {
