@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
@@ -143,7 +144,10 @@ func (r *route) standFor(ctx context.Context, scheme Scheme, offers []challenge.
 		st.realm = offers[0].Params.Get("realm")
 	}
 	if a.bound != nil {
-		st.pool = &pool{r: r}
+		st.pool = carrier.NewPool(carrier.PoolConfig{
+			Transport: r.pinned, URL: r.url,
+			MaxConns: r.t.base.MaxConnsPerHost, MaxIdle: r.t.maxIdle(), IdleTimeout: r.t.base.IdleConnTimeout,
+		})
 	}
 	return st, nil
 }

@@ -72,8 +72,8 @@ func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
 	}
 	resp.Request = req
 	if f.conn != nil {
-		resp.TLS = f.conn.tls
-		f.conn.finish()
+		resp.TLS = f.conn.TLS
+		f.conn.Finish()
 	}
 	return resp, nil
 }
@@ -86,8 +86,8 @@ type forwarding struct {
 	legs  int
 	held  *carrier.HeldBody // of the last leg, if that was careful with a stream
 	retry retrying
-	hurry bool    // the proxy does not know Expect
-	conn  *pinned // for a connection-bound scheme
+	hurry bool            // the proxy does not know Expect
+	conn  *carrier.Pinned // for a connection-bound scheme
 }
 
 func (f *forwarding) request() *http.Request { return f.req }
@@ -174,17 +174,17 @@ func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
 // pin takes a connection from the pool.
 func (f *forwarding) pin(st *standing) (peer, bool, error) {
 	f.unpin()
-	conn, err := st.pool.get(f.req)
+	conn, err := st.pool.Get(f.req)
 	if err != nil {
 		return peer{}, false, err
 	}
 	f.conn = conn
-	return peer{f.r.url.Hostname(), conn.tls}, conn.authenticated, nil
+	return peer{f.r.url.Hostname(), conn.TLS}, conn.Authenticated, nil
 }
 
 func (f *forwarding) unpin() {
 	if f.conn != nil {
-		f.conn.close()
+		f.conn.Close()
 		f.conn = nil
 	}
 }
@@ -217,7 +217,7 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 	conn := f.conn
 	out := withoutProxyAuthorization(f.req)
 	var body *carrier.HeldBody
-	if authorization != nil || carrier.HasBody(f.req) || conn.http10 {
+	if authorization != nil || carrier.HasBody(f.req) || conn.HTTP10 {
 		clone := *out
 		out = &clone
 		out.Header = maps.Clone(out.Header)
@@ -234,7 +234,7 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 		}
 		out.Close = false
 		maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return strings.EqualFold(name, "Connection") })
-		conn.once = true
+		conn.Once = true
 	}
 	switch {
 	case what == probing:
@@ -254,24 +254,24 @@ func (f *forwarding) sendPinned(authorization []string, what part) (*http.Respon
 		f.legs++
 		if what == held {
 			expectContinue(out)
-			conn.once = true
+			conn.Once = true
 		}
 	default:
 		f.legs++
 	}
-	meter, reused := carrier.MeterOf(conn.wire.Conn), conn.authenticated
+	meter, reused := carrier.MeterOf(conn.Wire.Conn), conn.Authenticated
 	wrote, read := meter.Wrote(), meter.WasRead()
-	resp, err := conn.cc.RoundTrip(out)
+	resp, err := conn.Client.RoundTrip(out)
 	if err == nil {
-		conn.http10 = !resp.ProtoAtLeast(1, 1)
+		conn.HTTP10 = !resp.ProtoAtLeast(1, 1)
 		if resp.StatusCode == http.StatusSwitchingProtocols {
-			conn.wire.Raw()
+			conn.Wire.Raw()
 		}
 		// Without a challenge it is an origin's: see refuses.
-		conn.authenticated = resp.StatusCode != http.StatusProxyAuthRequired || reused && len(resp.Header["Proxy-Authenticate"]) == 0
+		conn.Authenticated = resp.StatusCode != http.StatusProxyAuthRequired || reused && len(resp.Header["Proxy-Authenticate"]) == 0
 		return resp, nil
 	}
-	died := conn.cc.Err() != nil
+	died := conn.Client.Err() != nil
 	nothing := meter.Wrote() == wrote && (body == nil || !body.Begun())
 	if body != nil {
 		body.Close() // net/http does not if the connection was dead
@@ -320,7 +320,7 @@ func (f *forwarding) keep(resp *http.Response) bool {
 	}
 	d := denial{resp: resp, hangUp: f.hangUp}
 	d.drainWithin(f.req.Context(), keepFor, maxKeep)
-	return f.conn.cc.Err() == nil && f.conn.cc.Available() > 0
+	return f.conn.Client.Err() == nil && f.conn.Client.Available() > 0
 }
 
 func (f *forwarding) hangUp(resp *http.Response) { resp.Body.Close() }
@@ -353,7 +353,7 @@ func (f *forwarding) body(careful bool) (body io.ReadCloser, err error) {
 func (f *forwarding) named(err error) error {
 	var dial *carrier.DialError
 	if errors.As(err, &dial) || f.req.Context().Err() != nil {
-		return unwrapDial(err)
+		return carrier.UnwrapDial(err)
 	}
 	text := err.Error()
 	about := !carrier.HasBody(f.req) && carrier.ConnectionLost(err)
@@ -367,14 +367,4 @@ func (f *forwarding) named(err error) error {
 		return err
 	}
 	return &carrier.LegError{Proxy: f.r.name, Err: err}
-}
-
-// unwrapDial takes net/http's wrapping from an error about reaching the proxy,
-// so that it reads the same on all ways out.
-func unwrapDial(err error) error {
-	var dial *carrier.DialError
-	if errors.As(err, &dial) {
-		return dial
-	}
-	return err
 }

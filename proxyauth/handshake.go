@@ -43,7 +43,7 @@ func (x *exchange) sendBound() (*http.Response, error) {
 			// The proxy has forgotten the connection: once more from the start.
 			if !x.m.keep(resp) {
 				x.m.unpin()
-				x.st.pool.closeIdle(false) // and the others, too
+				x.st.pool.CloseIdle() // and the others, too
 				continue
 			}
 		}

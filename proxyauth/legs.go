@@ -165,7 +165,7 @@ func (x *exchange) failed(err error) error {
 		return nil
 	case errors.Is(err, errBodyGone):
 		return x.bodyGone()
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errMoved), errors.Is(err, carrier.ErrRetired):
 		return x.reenter()
 	case errors.As(err, &failure):
 		x.skip(failure)

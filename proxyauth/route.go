@@ -288,7 +288,7 @@ func (r *route) closeIdle() {
 		t.CloseIdleConnections()
 	}
 	if st := r.standing.Load(); st != nil && st.pool != nil {
-		st.pool.closeIdle(false)
+		st.pool.CloseIdle()
 	}
 }
 

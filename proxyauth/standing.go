@@ -1,6 +1,10 @@
 package proxyauth
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+)
 
 // A standing is how a route's requests are sent at a time. It does not change;
 // a route gets another one.
@@ -10,8 +14,8 @@ type standing struct {
 	scheme Scheme
 	realm  string // as received
 	cred   Credentials
-	from   string // where cred came from, for errors
-	pool   *pool  // of connections that cred have authenticated, if bound
+	from   string        // where cred came from, for errors
+	pool   *carrier.Pool // of connections that cred have authenticated, if bound
 
 	realmShown string // for logs
 
@@ -71,7 +75,7 @@ func (r *route) settle(st *standing) *standing {
 // retire lets go of the connections that belong to st.
 func (st *standing) retire() {
 	if st.pool != nil {
-		st.pool.closeIdle(true)
+		st.pool.Retire()
 	}
 }
 

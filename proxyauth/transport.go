@@ -281,3 +281,20 @@ func closeBody(req *http.Request) {
 		req.Body.Close()
 	}
 }
+
+// defaultIdle is how many idle connections are kept where Base sets no limit.
+// net/http's default of two for a host would throw handshakes away.
+const defaultIdle = 100
+
+// maxIdle returns how many authenticated connections may be idle on a route.
+func (c *core) maxIdle() int {
+	switch b := c.base; {
+	case b.DisableKeepAlives || b.MaxIdleConnsPerHost < 0:
+		return 0
+	case b.MaxIdleConnsPerHost > 0:
+		return b.MaxIdleConnsPerHost
+	case b.MaxIdleConns > 0:
+		return b.MaxIdleConns
+	}
+	return defaultIdle
+}

@@ -47,6 +47,7 @@ var unquoted = map[string]string{
 	"once more, without Expect":        "the request is sent again, and nobody told",
 	"the connection had ended":         "the connection is replaced, and nobody told",
 	"the route's standing has changed": "the request goes on otherwise, and nobody is told",
+	"the pool is out of use":           "the request waits in another one, and nobody is told",
 	"proxy rejected credentials":       "a log event, through a function",
 	"with a ticket for %s":             "a report of Diagnose",
 	"the environment (ticket cache":    "names a source in other messages",

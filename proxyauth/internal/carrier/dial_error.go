@@ -95,3 +95,13 @@ func TimedOut(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
 }
+
+// UnwrapDial takes net/http's wrapping from an error about reaching the proxy,
+// so that it reads the same on all ways out.
+func UnwrapDial(err error) error {
+	var dial *DialError
+	if errors.As(err, &dial) {
+		return dial
+	}
+	return err
+}

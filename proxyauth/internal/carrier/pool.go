@@ -1,43 +1,65 @@
-package proxyauth
+package carrier
 
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
-// A pool is the connections that one identity has authenticated on a route, for
+// A Pool is the connections that one identity has authenticated to a proxy, for
 // requests that the proxy forwards. net/http's own pool would hand the legs of
 // one handshake to different connections.
-type pool struct {
-	r *route
+type Pool struct {
+	config PoolConfig
 
 	mu      sync.Mutex
-	idle    []*pinned // last used last
+	idle    []*Pinned // last used last
 	total   int       // idle, in use and being dialed
-	waiting []chan *pinned
+	waiting []chan *Pinned
 	retired bool // its credentials are out of use
 }
 
-// A pinned connection is ours alone while a request is on it. Its phase and
+// PoolConfig says how a Pool reaches the proxy, and how many connections it has.
+type PoolConfig struct {
+	// Transport makes the connections. Its Proxy is set, so that it writes
+	// absolute-form requests to whatever address, and its DialContext returns a
+	// wire by Filled.
+	Transport *http.Transport
+
+	URL         *url.URL      // of the proxy
+	MaxConns    int           // zero or less: no limit
+	MaxIdle     int           // zero: none is kept
+	IdleTimeout time.Duration // zero: no limit
+}
+
+// ErrRetired is returned to a request that has waited in a pool which was retired
+// meanwhile: there is another one to wait in.
+var ErrRetired = errors.New("the pool is out of use")
+
+// NewPool returns a pool without connections.
+func NewPool(c PoolConfig) *Pool { return &Pool{config: c} }
+
+// A Pinned connection belongs to one request while that is on it. Its phase and
 // times belong to the pool's lock.
-type pinned struct {
-	pool *pool
-	cc   *http.ClientConn
-	wire *carrier.Wire
-	tls  *tls.ConnectionState // nil: not an https:// proxy
+type Pinned struct {
+	Client *http.ClientConn
+	Wire   *Wire
+	TLS    *tls.ConnectionState // nil: not an https:// proxy
 
-	authenticated bool
-	http10        bool // the proxy answers HTTP/1.0
-	once          bool // the caller wants it closed after the response
+	// What the request notes.
+	Authenticated bool
+	HTTP10        bool // the proxy answers HTTP/1.0
+	Once          bool // the caller wants it closed after the response
 
+	pool      *Pool
 	phase     phase
 	idleSince time.Time
 	expire    *time.Timer // closes it while it is idle; nil: no limit
@@ -52,30 +74,13 @@ const (
 	isGone // no longer counted
 )
 
-// defaultIdle is how many idle connections are kept where Base sets no limit.
-// net/http's default of two for a host would throw handshakes away.
-const defaultIdle = 100
-
-// maxIdle returns how many authenticated connections may be idle on a route.
-func (c *core) maxIdle() int {
-	switch b := c.base; {
-	case b.DisableKeepAlives || b.MaxIdleConnsPerHost < 0:
-		return 0
-	case b.MaxIdleConnsPerHost > 0:
-		return b.MaxIdleConnsPerHost
-	case b.MaxIdleConns > 0:
-		return b.MaxIdleConns
-	}
-	return defaultIdle
-}
-
-// get returns an idle connection, or dials one, or waits for one where
+// Get returns an idle connection, or dials one, or waits for one where
 // MaxConnsPerHost are in use.
-func (p *pool) get(req *http.Request) (*pinned, error) {
+func (p *Pool) Get(req *http.Request) (*Pinned, error) {
 	ctx := req.Context()
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.GetConn != nil {
-		trace.GetConn(hostname.OfURL(p.r.url))
+		trace.GetConn(hostname.OfURL(p.config.URL))
 	}
 	c, err := p.take(req)
 	if err == nil && c == nil {
@@ -87,7 +92,7 @@ func (p *pool) get(req *http.Request) (*pinned, error) {
 		return nil, err
 	}
 	if trace != nil && trace.GotConn != nil {
-		info := httptrace.GotConnInfo{Conn: c.wire.Conn, Reused: c.authenticated, WasIdle: !c.idleSince.IsZero()}
+		info := httptrace.GotConnInfo{Conn: c.Wire.Conn, Reused: c.Authenticated, WasIdle: !c.idleSince.IsZero()}
 		if info.WasIdle {
 			info.IdleTime = time.Since(c.idleSince)
 		}
@@ -97,12 +102,12 @@ func (p *pool) get(req *http.Request) (*pinned, error) {
 }
 
 // take returns an idle connection, or nil with the leave to dial one.
-func (p *pool) take(req *http.Request) (*pinned, error) {
+func (p *Pool) take(req *http.Request) (*Pinned, error) {
 	p.mu.Lock()
 	for len(p.idle) > 0 {
 		c := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
-		if (c.expire == nil || c.expire.Stop()) && c.cc.Err() == nil {
+		if (c.expire == nil || c.expire.Stop()) && c.Client.Err() == nil {
 			c.phase = inLegs
 			p.mu.Unlock()
 			return c, nil
@@ -110,20 +115,20 @@ func (p *pool) take(req *http.Request) (*pinned, error) {
 		c.phase = isGone
 		p.total--
 	}
-	max := p.r.t.base.MaxConnsPerHost
+	max := p.config.MaxConns
 	if max <= 0 || p.total < max {
 		p.total++
 		p.mu.Unlock()
 		return nil, nil
 	}
-	turn := make(chan *pinned, 1)
+	turn := make(chan *Pinned, 1)
 	p.waiting = append(p.waiting, turn)
 	p.mu.Unlock()
 
 	select {
 	case c, ok := <-turn:
 		if !ok {
-			return nil, errMoved
+			return nil, ErrRetired
 		}
 		return c, nil
 	case <-req.Context().Done():
@@ -131,12 +136,12 @@ func (p *pool) take(req *http.Request) (*pinned, error) {
 		return nil, context.Cause(req.Context())
 	case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
 		p.giveUp(turn)
-		return nil, carrier.ErrCanceled
+		return nil, ErrCanceled
 	}
 }
 
 // giveUp leaves the queue, and passes on what was handed over meanwhile.
-func (p *pool) giveUp(turn chan *pinned) {
+func (p *Pool) giveUp(turn chan *Pinned) {
 	p.mu.Lock()
 	i := slices.Index(p.waiting, turn)
 	if i >= 0 {
@@ -148,14 +153,14 @@ func (p *pool) giveUp(turn chan *pinned) {
 	}
 	switch c, ok := <-turn; {
 	case c != nil:
-		c.finish()
+		c.Finish()
 	case ok:
 		p.forget()
 	}
 }
 
 // forget uncounts a connection that was never made.
-func (p *pool) forget() {
+func (p *Pool) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount()
@@ -163,7 +168,7 @@ func (p *pool) forget() {
 
 // uncount lets the next in the queue dial, in place of a connection that has
 // ended. p.mu is held.
-func (p *pool) uncount() {
+func (p *Pool) uncount() {
 	if len(p.waiting) > 0 {
 		p.next() <- nil
 		return
@@ -172,7 +177,7 @@ func (p *pool) uncount() {
 }
 
 // next takes the first out of the queue. p.mu is held.
-func (p *pool) next() chan *pinned {
+func (p *Pool) next() chan *Pinned {
 	turn := p.waiting[0]
 	p.waiting = p.waiting[1:]
 	return turn
@@ -180,21 +185,21 @@ func (p *pool) next() chan *pinned {
 
 // put keeps a connection for later, or hands it to the next in the queue. It
 // returns false if the connection is not wanted. p.mu is held.
-func (p *pool) put(c *pinned) bool {
+func (p *Pool) put(c *Pinned) bool {
 	switch {
-	case p.retired || c.once || !c.authenticated:
+	case p.retired || c.Once || !c.Authenticated:
 		return false
 	case len(p.waiting) > 0:
 		c.phase = inLegs
 		p.next() <- c
 		return true
-	case len(p.idle) >= p.r.t.maxIdle():
+	case len(p.idle) >= p.config.MaxIdle:
 		return false
 	}
 	c.phase, c.idleSince = isIdle, time.Now()
-	if d := p.r.t.base.IdleConnTimeout; d > 0 {
+	if d := p.config.IdleTimeout; d > 0 {
 		if c.expire == nil {
-			c.expire = time.AfterFunc(d, func() { c.cc.Close() })
+			c.expire = time.AfterFunc(d, func() { c.Client.Close() })
 		} else {
 			c.expire.Reset(d)
 		}
@@ -203,8 +208,13 @@ func (p *pool) put(c *pinned) bool {
 	return true
 }
 
-// closeIdle closes the idle connections; retire keeps no others from then on.
-func (p *pool) closeIdle(retire bool) {
+// CloseIdle closes the idle connections.
+func (p *Pool) CloseIdle() { p.closeIdle(false) }
+
+// Retire closes the idle connections, and keeps no others from then on.
+func (p *Pool) Retire() { p.closeIdle(true) }
+
+func (p *Pool) closeIdle(retire bool) {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle = nil
@@ -221,65 +231,65 @@ func (p *pool) closeIdle(retire bool) {
 	}
 	p.mu.Unlock()
 	for _, c := range idle {
-		c.cc.Close()
+		c.Client.Close()
 	}
 }
 
 // dial opens a connection, on which nothing has been sent.
-func (p *pool) dial(req *http.Request) (*pinned, error) {
-	ctx, stop := carrier.EndWith(req.Context(), req)
+func (p *Pool) dial(req *http.Request) (*Pinned, error) {
+	ctx, stop := EndWith(req.Context(), req)
 	defer stop()
-	c := &pinned{pool: p, wire: &carrier.Wire{}}
+	c := &Pinned{pool: p, Wire: &Wire{}}
 	// net/http writes absolute-form requests to whatever address, since the
 	// transport has a proxy.
-	cc, err := p.r.pinned.NewClientConn(carrier.WithWire(ctx, c.wire), "http", hostname.OfURL(p.r.url))
+	cc, err := p.config.Transport.NewClientConn(WithWire(ctx, c.Wire), "http", hostname.OfURL(p.config.URL))
 	if err != nil {
-		return nil, unwrapDial(err)
+		return nil, UnwrapDial(err)
 	}
-	if secure, ok := c.wire.Conn.(*tls.Conn); ok && p.r.url.Scheme == "https" {
+	if secure, ok := c.Wire.Conn.(*tls.Conn); ok && p.config.URL.Scheme == "https" {
 		state := secure.ConnectionState()
-		c.tls = &state
+		c.TLS = &state
 	}
-	c.cc = cc
+	c.Client = cc
 	cc.SetStateHook(c.changed)
 	return c, nil
 }
 
 // gone marks an idle connection that has left the pool. Its timer would keep it
 // in memory until it fires. The pool's lock is held.
-func (c *pinned) gone() {
+func (c *Pinned) gone() {
 	c.phase = isGone
 	if c.expire != nil {
 		c.expire.Stop()
 	}
 }
 
-// finish says that no more will be sent for this request: the connection goes
+// Finish says that no more will be sent for this request: the connection goes
 // back when the response has been read.
-func (c *pinned) finish() {
+func (c *Pinned) Finish() {
 	c.pool.mu.Lock()
 	if c.phase == inLegs {
 		c.phase = inAnswer
 	}
 	c.pool.mu.Unlock()
-	c.changed(c.cc)
+	c.changed(c.Client)
 }
 
-// close ends the connection.
-func (c *pinned) close() {
-	c.cc.Close()
-	c.finish()
+// Close ends the connection.
+func (c *Pinned) Close() {
+	c.Client.Close()
+	c.Finish()
 }
 
 // changed is called by net/http when a response has been read or the connection
 // has ended.
-func (c *pinned) changed(cc *http.ClientConn) {
+func (c *Pinned) changed(cc *http.ClientConn) {
 	p := c.pool
 	p.mu.Lock()
 	unwanted := false
 	switch ended := cc.Err() != nil; {
 	case ended && c.phase == isIdle:
-		p.idle = slices.DeleteFunc(p.idle, func(other *pinned) bool { return other == c })
+		p.idle = slices.DeleteFunc(p.idle, func(other *Pinned) bool { return other == c })
 		c.gone()
 		p.uncount()
 	case ended && c.phase == inAnswer:
