@@ -62,8 +62,10 @@ func fuzzTransport(t *testing.T, answers []string, shape uint8) {
 	var network memconn.Network
 	var tunnelled strings.Builder
 	p := scripted.New(scripted.Config{
-		Listener: network.Listen("proxy.test:3128"), IdleTimeout: time.Minute, Script: byteScript(answers, &tunnelled),
+		Listener: network.Listen("proxy.test:3128"), Script: byteScript(answers, &tunnelled),
+		IdleTimeout: 3 * time.Second, // longer than a client waits for 100, and shorter than for all else
 	})
+	defer p.Close()
 	var open atomic.Int32
 	tr := &proxyauth.Transport{
 		Base: &http.Transport{
@@ -80,6 +82,7 @@ func fuzzTransport(t *testing.T, answers []string, shape uint8) {
 		Credentials: proxyauth.UserPassword("alice", "open sesame"),
 		Schemes:     schemes,
 	}
+	defer tr.CloseIdleConnections()
 	// The proxy always hangs up: who is still waiting then, waits for ever.
 	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 	defer cancel()
