@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -195,15 +194,4 @@ func dnsAnswering(t *testing.T, ips ...[4]byte) func(context.Context, string, st
 		var d net.Dialer
 		return d.DialContext(ctx, "udp", server.LocalAddr().String())
 	}
-}
-
-// Without a proxy the zone of an address counts.
-func TestZoneWithoutProxy(t *testing.T) {
-	dialed := ""
-	tr := &proxyauth.Transport{Base: &http.Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
-		dialed = addr
-		return nil, net.ErrClosed
-	}}}
-	tr.DialContext(t.Context(), "tcp", "[fe80::1%eth0]:22")
-	require.Equal(t, "[fe80::1%eth0]:22", dialed)
 }

@@ -203,59 +203,6 @@ func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 	}
 }
 
-// A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
-// demands authentication when the body is gone. A stream ends in an error that
-// says what to do, never cut short or doubled.
-func TestBodyConsumed(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		got := 0
-		s := w.scripted(func(req *http.Request) scripted.Answer {
-			switch {
-			case req.Method == "OPTIONS":
-				return scripted.Raw("HTTP/1.1 204 No Content\r\n\r\n")
-			case req.Header.Get("Proxy-Authorization") == "":
-				io.Copy(io.Discard, req.Body) // unasked
-				return scripted.Challenge("Basic", "realm", "r")
-			}
-			body, _ := io.ReadAll(req.Body)
-			got = len(body)
-			return scripted.Status(200)
-		})
-		tr := w.through(s)
-		stream := &countedBody{Reader: strings.NewReader("some text")}
-		_, err := post(t, tr, w.HTTP.URL, stream)
-		require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
-		require.ErrorContains(t, err, "GetBody")
-		synctest.Wait()
-		require.EqualValues(t, 1, stream.closed.Load())
-
-		// The failure has taught how to begin the next time.
-		_, err = post(t, tr, w.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
-		require.NoError(t, err)
-		require.Equal(t, 9, got)
-	})
-}
-
-// A stream of unknown length with a method that has seldom a body: net/http
-// would read ahead whether there is one.
-func TestStreamWithoutLength(t *testing.T) {
-	for _, method := range []string{"GET", "DELETE", "PUT"} {
-		for _, auth := range []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}} {
-			o := newOrigin(t)
-			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
-			tr := newTransport(t, p, o)
-			for range 2 { // cold, warm
-				req, err := http.NewRequest(method, o.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
-				require.NoError(t, err)
-				resp, err := tr.RoundTrip(req)
-				require.NoError(t, err)
-				resp.Body.Close()
-			}
-			require.Equal(t, []string{"some text", "some text"}, o.bodies)
-		}
-	}
-}
-
 // RoundTrip closes the body on every path.
 func TestBodyIsClosedOnErrors(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
@@ -349,26 +296,4 @@ func TestOriginExpectationFailed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 417, resp.StatusCode)
 	require.Equal(t, []string{"a stream"}, o.bodies)
-}
-
-// Credentials of the caller's own go with a stream, too.
-func TestOwnAuthorizationOfStream(t *testing.T) {
-	w := newWorld(t)
-	s := w.scripted(func(req *http.Request) scripted.Answer {
-		if req.Header.Get("Proxy-Authorization") != "Bearer token" {
-			return scripted.Challenge("Bearer")
-		}
-		return scripted.PassWith("origin")
-	})
-	for _, body := range []io.Reader{strings.NewReader("replayed"), io.MultiReader(strings.NewReader("a stream"))} {
-		tr := w.through(s)
-		tr.Credentials = nil
-		req, err := http.NewRequest("POST", w.HTTP.URL, body)
-		require.NoError(t, err)
-		req.Header.Set("Proxy-Authorization", "Bearer token")
-		resp, err := tr.RoundTrip(req)
-		require.NoError(t, err)
-		resp.Body.Close()
-		require.Equal(t, 200, resp.StatusCode)
-	}
 }
