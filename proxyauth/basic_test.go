@@ -9,6 +9,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
+// R9: names and passwords go out in UTF-8, in NFC where the challenge says so;
+// those that Basic cannot carry are not sent.
 func TestBasicCredentials(t *testing.T) {
 	o := newOrigin(t)
 	for name, test := range map[string]struct {
@@ -39,7 +41,7 @@ func TestBasicCredentials(t *testing.T) {
 	}
 }
 
-// Where no challenge is waited for, there is none to say that it wants NFC.
+// R9: where no challenge is waited for, there is none to say that it wants NFC.
 func TestBasicAloneIsNormalized(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: map[string]string{"jos\u00e9": "a"}})
@@ -50,7 +52,7 @@ func TestBasicAloneIsNormalized(t *testing.T) {
 	require.Equal(t, 1, p.Counts().Requests)
 }
 
-// Known at the start to be Basic: sent at once.
+// R8, R10: known at the start to be Basic: sent at once.
 func TestBasicAloneIsPreemptive(t *testing.T) {
 	o := newOrigin(t)
 	for _, url := range o.ways() {

@@ -41,7 +41,7 @@ func post(t testing.TB, rt http.RoundTripper, url string, body io.ReadCloser) (*
 	return resp, err
 }
 
-// A body is sent whole exactly once, whatever is not known of the proxy yet.
+// R32: a body is sent whole exactly once, whatever is not known of the proxy yet.
 func TestBodies(t *testing.T) {
 	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
 	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}} {
@@ -82,8 +82,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// A proxy that does not know Expect: what can be replayed is, and for a stream a
-// leg without a body asks first.
+// R32: a proxy that does not know Expect: what can be replayed is, and for a
+// stream a leg without a body asks first.
 func TestBodiesWithoutExpect(t *testing.T) {
 	want := strings.Repeat("x", 100_000)
 	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}} {
@@ -120,8 +120,9 @@ func legs(p *proxytest.Proxy) (legs []string) {
 	return legs
 }
 
-// Where OPTIONS needs no authentication, as for the preflights of browsers, the
-// legs before the last are the request without its body, once that was refused.
+// R32: where OPTIONS needs no authentication, as for the preflights of browsers,
+// the legs before the last are the request without its body, once that was
+// refused.
 func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
 		"replayed": func() io.Reader { return strings.NewReader("the body") },
@@ -159,8 +160,8 @@ func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 	}
 }
 
-// The connection ends behind the OPTIONS, when the body is about to go, be it that
-// the proxy sends what nobody has asked for: each body is closed once.
+// R32, R34: the connection ends behind the OPTIONS, when the body is about to go,
+// be it that the proxy sends what nobody has asked for: each body is closed once.
 func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 	for name, replayed := range map[string]bool{"replayed": true, "stream": false} {
 		t.Run(name, func(t *testing.T) {
@@ -203,7 +204,7 @@ func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 	}
 }
 
-// RoundTrip closes the body on every path.
+// R32: RoundTrip closes the body on every path.
 func TestBodyIsClosedOnErrors(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -235,7 +236,7 @@ func TestBodyIsClosedOnErrors(t *testing.T) {
 	})
 }
 
-// A user's own Expect is left alone.
+// R30: a user's own Expect is left alone.
 func TestOwnExpect(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -252,8 +253,8 @@ func TestOwnExpect(t *testing.T) {
 	require.Equal(t, http.Header{"Expect": {"100-continue"}}, req.Header, "the caller's request is not changed")
 }
 
-// A 417 is the proxy's that knows no Expect (RFC 9110 §10.1.1): the request goes
-// again, with another nonce count.
+// R13, R32: a 417 is the proxy's that knows no Expect (RFC 9110 §10.1.1): the
+// request goes again, with another nonce count.
 func TestExpectationFailed(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		counted := regexp.MustCompile(`nonce="([^"]*)".*nc=(\w+)`)
@@ -285,7 +286,7 @@ func TestExpectationFailed(t *testing.T) {
 	})
 }
 
-// A 417 of the origin that has taken the body is the answer.
+// R30, R32: a 417 of the origin that has taken the body is the answer.
 func TestOriginExpectationFailed(t *testing.T) {
 	o := newOrigin(t)
 	o.handler = func(w http.ResponseWriter, req *http.Request) { w.WriteHeader(http.StatusExpectationFailed) }

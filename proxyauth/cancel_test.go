@@ -21,9 +21,9 @@ import (
 // How a request can end before its answer.
 var endings = []string{"context", "Request.Cancel", "Client.Timeout"}
 
-// At every leg of every scheme on every way out: a request that is canceled
-// while the proxy does not answer returns at once, its connection is closed,
-// and the next request works, on a new connection.
+// R30, R34: at every leg of every scheme on every way out: a request that is
+// canceled while the proxy does not answer returns at once, its connection is
+// closed, and the next request works, on a new connection.
 func TestCancelAtEveryLeg(t *testing.T) {
 	t.Parallel()
 	var all []journey
@@ -145,8 +145,8 @@ type clientOf struct{ *http.Client }
 
 func (c clientOf) RoundTrip(req *http.Request) (*http.Response, error) { return c.Do(req) }
 
-// A request that is canceled while its credentials are looked for says so, and
-// not that there are none.
+// R30: a request that is canceled while its credentials are looked for says so,
+// and not that there are none.
 func TestCancelCredentials(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -169,7 +169,7 @@ func TestCancelCredentials(t *testing.T) {
 	}
 }
 
-// A request that is canceled while the proxy is being dialed returns at once.
+// R30: a request that is canceled while the proxy is being dialed returns at once.
 func TestCancelDialing(t *testing.T) {
 	for _, scheme := range []proxyauth.Scheme{proxyauth.Digest(), proxyauth.NTLM()} {
 		for _, way := range ways {
@@ -234,7 +234,7 @@ func TestCancelDialing(t *testing.T) {
 	}
 }
 
-// A request that ends while it waits, at any leg, returns promptly.
+// R30, R34: a request that ends while it waits, at any leg, returns promptly.
 func TestCancel(t *testing.T) {
 	answers := map[string][]scripted.Answer{
 		"Basic": {scripted.Challenges("Basic realm=r")},

@@ -28,7 +28,7 @@ func TestParseChallenges(t *testing.T) {
 	require.Empty(t, got)
 }
 
-// A comma and a scheme name inside quotes offer nothing. curl sends the
+// R2: a comma and a scheme name inside quotes offer nothing. curl sends the
 // password here.
 func TestQuotedSchemeIsNoOffer(t *testing.T) {
 	o := newOrigin(t)

@@ -24,6 +24,9 @@ func sent(p *proxytest.Proxy) (schemes []string) {
 	return schemes
 }
 
+// R4, R6: the first of Transport.Schemes that the proxy offers and that can answer
+// is taken, whatever the proxy's order; what is unknown or malformed is passed
+// over.
 func TestStrongestScheme(t *testing.T) {
 	t.Parallel()
 	basic, digest := proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}
@@ -56,7 +59,7 @@ func TestStrongestScheme(t *testing.T) {
 	}
 }
 
-// What cannot work falls through to the next scheme offered.
+// R6, R19: what cannot work falls through to the next scheme offered.
 func TestNTLMFallsThrough(t *testing.T) {
 	w := newWorld(t)
 	for name, type2 := range map[string]string{
@@ -94,8 +97,8 @@ func TestNTLMFallsThrough(t *testing.T) {
 	require.ErrorContains(t, err, "between the legs")
 }
 
-// A proxy that offers all four: Kerberos with a ticket; without one the user
-// name and password go by NTLM.
+// R6, R24, R26: a proxy that offers all four: Kerberos with a ticket; without one
+// the user name and password go by NTLM.
 func TestNegotiateChoice(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -133,8 +136,8 @@ func TestNegotiateChoice(t *testing.T) {
 	}
 }
 
-// A proxy that takes Kerberos alone, and a user without a ticket: the next
-// scheme.
+// R6, R26: a proxy that takes Kerberos alone, and a user without a ticket: the
+// next scheme.
 func TestNegotiateFallsThrough(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {
@@ -153,7 +156,7 @@ func TestNegotiateFallsThrough(t *testing.T) {
 	}
 }
 
-// A proxy that has authenticated by Digest does not get Basic later.
+// R7: a proxy that has authenticated by Digest does not get Basic later.
 func TestNoDowngrade(t *testing.T) {
 	w := newWorld(t)
 	offer := atomic.Value{}
@@ -174,6 +177,8 @@ func TestNoDowngrade(t *testing.T) {
 	}
 }
 
+// R7: ForbidCleartextBasic keeps Basic off a connection without TLS, also where it
+// is the only scheme.
 func TestForbidCleartextBasic(t *testing.T) {
 	o := newOrigin(t)
 	config := proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice}

@@ -16,6 +16,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
+// R11, R12, R14, R15: a proxy that verifies every field takes the answer to each
+// kind of challenge, on both ways, for names beyond ASCII too.
 func TestDigestVariants(t *testing.T) {
 	users := map[string]string{"alice": "open sesame", "jäsøn": "pa ss:wo:rd "}
 	for name, d := range map[string]proxytest.Digest{
@@ -64,7 +66,7 @@ func TestDigestVariants(t *testing.T) {
 	}
 }
 
-// RFC 7616 §3.7: the strongest algorithm that is known, wherever it stands.
+// R11: RFC 7616 §3.7: the strongest algorithm that is known, wherever it stands.
 func TestDigestStrongestAlgorithm(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{
@@ -77,7 +79,7 @@ func TestDigestStrongestAlgorithm(t *testing.T) {
 	require.Contains(t, legs[len(legs)-1].Header.Get("Proxy-Authorization"), "algorithm=SHA-512-256")
 }
 
-// The strongest that can be answered, and for its realm the credentials.
+// R6, R11: the strongest that can be answered, and for its realm the credentials.
 func TestDigestStrongestAnswerable(t *testing.T) {
 	w := newWorld(t)
 	for name, test := range map[string]struct {
@@ -115,7 +117,7 @@ func TestDigestStrongestAnswerable(t *testing.T) {
 	}
 }
 
-// With AbsoluteURI the digest-uri is the request-target, to the letter.
+// R15: with AbsoluteURI the digest-uri is the request-target, to the letter.
 func TestDigestAbsoluteURI(t *testing.T) {
 	w := newWorld(t)
 	s := w.scripted(scripted.Demand(scripted.Challenges("Digest realm=r, nonce=n, qop=auth"), scripted.PassWith("origin")))
@@ -139,6 +141,8 @@ func TestDigestAbsoluteURI(t *testing.T) {
 	}
 }
 
+// R11, R15: the options prefer auth-int and the absolute form; a body that can be
+// read only once cannot be hashed first, and the error says so.
 func TestDigestOptions(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", QOP: []string{"auth", "auth-int"}, CheckURI: true}}, Users: alice})

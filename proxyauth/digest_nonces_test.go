@@ -41,7 +41,7 @@ func concurrently(t *testing.T, c, n int, rt http.RoundTripper, url string) {
 	wg.Wait()
 }
 
-// One 407 for the lifetime of a nonce, not one for each connection.
+// R14, R16: one 407 for the lifetime of a nonce, not one for each connection.
 func TestDigestNonceLifetime(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -54,8 +54,8 @@ func TestDigestNonceLifetime(t *testing.T) {
 	require.Equal(t, 4, p.Counts().Challenges)
 }
 
-// Apache with NcCheck refuses a nonce count that was overtaken: the caller must
-// not notice (requirement: RFC 7616 §3.4.6, mod_auth_digest).
+// R13: Apache with NcCheck refuses a nonce count that was overtaken: the caller
+// must not notice (requirement: RFC 7616 §3.4.6, mod_auth_digest).
 func TestDigestStrictNonceCount(t *testing.T) {
 	for name, d := range map[string]proxytest.Digest{
 		"ascending": {Realm: "r", StrictNC: true},
@@ -82,9 +82,9 @@ func TestDigestStrictNonceCount(t *testing.T) {
 	}
 }
 
-// A connection that ends before the answer: net/http repeats the request as it
-// was, and the proxy refuses the nonce count that it has seen already. That is no
-// rejection.
+// R13: a connection that ends before the answer: net/http repeats the request as
+// it was, and the proxy refuses the nonce count that it has seen already. That is
+// no rejection.
 func TestDigestReplay(t *testing.T) {
 	for name, d := range map[string]proxytest.Digest{
 		"ascending": {Realm: "r", StrictNC: true},
@@ -111,7 +111,7 @@ func TestDigestReplay(t *testing.T) {
 	}
 }
 
-// Some proxies say stale=true for ever; curl answers 51 times.
+// R14: some proxies say stale=true for ever; curl answers 51 times.
 func TestDigestAlwaysStale(t *testing.T) {
 	o := newOrigin(t)
 	for _, url := range o.ways() {
@@ -123,7 +123,7 @@ func TestDigestAlwaysStale(t *testing.T) {
 	}
 }
 
-// nextnonce is taken from the header and from the trailer: a nonce that ends
+// R13: nextnonce is taken from the header and from the trailer: a nonce that ends
 // costs no 407.
 func TestDigestNextNonce(t *testing.T) {
 	o := newOrigin(t)
@@ -137,8 +137,8 @@ func TestDigestNextNonce(t *testing.T) {
 	}
 }
 
-// Proxy-Authentication-Info is a list, which may come in several fields (RFC 9110
-// §5.3), and partly in the trailer.
+// R13: Proxy-Authentication-Info is a list, which may come in several fields (RFC
+// 9110 §5.3), and partly in the trailer.
 func TestDigestInfoInSeveralFields(t *testing.T) {
 	for name, where := range map[string][2]string{
 		"two fields":         {"Proxy-Authentication-Info: qop=auth\r\nProxy-Authentication-Info: %s\r\n", ""},
@@ -167,6 +167,8 @@ func TestDigestInfoInSeveralFields(t *testing.T) {
 	}
 }
 
+// R13: a rspauth that is wrong is an error, on both ways, in the header and in the
+// trailer.
 func TestDigestWrongProof(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {

@@ -17,6 +17,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
+// R31, R35: a nil proxy URL leads direct; a proxy URL that cannot be used is an
+// error without its password.
 func TestDirectAndUnsupported(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -59,7 +61,8 @@ func TestDirectAndUnsupported(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The error of a Proxy function that looks something up is its own.
+// R35: the error of a Proxy function that looks something up is its own, and shows
+// no password.
 func TestProxyFunctionFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -81,7 +84,7 @@ func TestProxyFunctionFails(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "1234")
 }
 
-// Without a proxy the zone of an address counts.
+// R31: without a proxy the zone of an address counts.
 func TestZoneWithoutProxy(t *testing.T) {
 	dialed := ""
 	tr := &proxyauth.Transport{Base: &http.Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
@@ -129,7 +132,7 @@ func serveSOCKS(user, password string, dial dialFunc, c net.Conn) {
 	io.Copy(c, target)
 }
 
-// socks5:// proxies keep working as net/http has them, and dial too.
+// R31: socks5:// proxies keep working as net/http has them, and dial too.
 func TestSOCKS(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

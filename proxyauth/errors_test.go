@@ -48,9 +48,9 @@ func TestErrorTexts(t *testing.T) {
 	}
 }
 
-// What is taken for a secret must not make errors unreadable: a token of which a
-// colon happens to be a byte holds no password, and a short password, or one that
-// begins every error, is struck only where the proxy repeats it.
+// R35: what is taken for a secret must not make errors unreadable: a token of
+// which a colon happens to be a byte holds no password, and a short password, or
+// one that begins every error, is struck only where the proxy repeats it.
 func TestErrorsStayReadable(t *testing.T) {
 	w := newWorld(t)
 	encode := base64.StdEncoding.EncodeToString

@@ -56,7 +56,7 @@ func after(answered []scripted.Answer, then ...scripted.Answer) scripted.Script 
 	return scripted.InTurn(slices.Concat(answered, then)...)
 }
 
-// Whatever a proxy answers, to whatever leg, and wherever it stops: an error
+// R34: whatever a proxy answers, to whatever leg, and wherever it stops: an error
 // within the deadline, and nothing left behind (the bubble watches).
 func TestHostileProxies(t *testing.T) {
 	for stage, answered := range stages {

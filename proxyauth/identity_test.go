@@ -18,8 +18,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// Two identities in the URL are two routes: no connection, nonce or verdict of
-// one serves the other.
+// R36: two identities in the URL are two routes: no connection, nonce or verdict
+// of one serves the other.
 func TestIdentitiesAreApart(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: map[string]string{"a": "1", "b": "2"}})
@@ -44,8 +44,8 @@ func TestIdentitiesAreApart(t *testing.T) {
 	require.NotEqual(t, conns["a"], conns["b"])
 }
 
-// Connections are of one identity: two Transports share none, and a source that
-// gives others starts new ones.
+// R17, R36: connections are of one identity: two Transports share none, and a
+// source that gives others starts new ones.
 func TestNTLMIdentities(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {
@@ -81,8 +81,9 @@ func TestNTLMIdentities(t *testing.T) {
 	}
 }
 
-// A tunnel that one identity has opened carries nothing for the next, whichever
-// way the route got to know of that: from a rejection, or from the source.
+// R36: a tunnel that one identity has opened carries nothing for the next,
+// whichever way the route got to know of that: from a rejection, or from the
+// source.
 func TestTunnelsOfFormerIdentity(t *testing.T) {
 	t.Parallel()
 	for name, auth := range map[string]proxytest.Auth{
@@ -122,8 +123,8 @@ func TestTunnelsOfFormerIdentity(t *testing.T) {
 	}
 }
 
-// An HTTP/2 connection that is in use when the identity changes is closed with
-// the others once it is idle.
+// R36: an HTTP/2 connection that is in use when the identity changes is closed
+// with the others once it is idle.
 func TestFormerTunnelsAreClosed(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		slow, busy := make(chan struct{}), make(chan struct{})
@@ -163,7 +164,8 @@ func TestFormerTunnelsAreClosed(t *testing.T) {
 	})
 }
 
-// After kinit as somebody else no connection or tunnel of the former user is used.
+// R36: after kinit as somebody else no connection or tunnel of the former user is
+// used.
 func TestNegotiateKinitAsAnother(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -188,8 +190,8 @@ func TestNegotiateKinitAsAnother(t *testing.T) {
 	}
 }
 
-// A ticket cache that becomes another user's counts for the next handshake, and
-// one of another realm not at all.
+// R23, R36: a ticket cache that becomes another user's counts for the next
+// handshake, and one of another realm not at all.
 func TestNegotiateCacheChanges(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: map[string]string{"alice": "", "bob": ""}})

@@ -26,8 +26,8 @@ func (c basicAs) ProxyCredentials(_ context.Context, req proxyauth.CredentialReq
 	return proxyauth.Credentials{Username: c.user, Password: c.password}, nil
 }
 
-// Where Kerberos cannot be done the error says why, within 5 s, and nothing
-// reaches the origin. Where the proxy offers Basic too, that is taken.
+// R6, R26: where Kerberos cannot be done the error says why, within 5 s, and
+// nothing reaches the origin. Where the proxy offers Basic too, that is taken.
 func TestKerberosFailures(t *testing.T) {
 	noKerberos(t)
 	site := mitSite(t)

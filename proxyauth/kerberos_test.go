@@ -135,6 +135,7 @@ func requireAsked(t *testing.T, k *kdc, before, want kdcCounts) {
 	require.Equal(t, want, got)
 }
 
+// R23, R25: with MIT's KDC and squid: see testKerberos.
 func TestKerberosMIT(t *testing.T) {
 	site := mitSite(t)
 	testKerberos(t, site)
@@ -143,6 +144,8 @@ func TestKerberosMIT(t *testing.T) {
 	testKinitAsAnother(t, site)
 }
 
+// R23, R24, R25: with Samba's AD and squid: see testKerberos, testSPNEGO and
+// testAllSchemes.
 func TestKerberosAD(t *testing.T) {
 	site, ad := adSite(t)
 	testKerberos(t, site)
@@ -329,7 +332,7 @@ func testKerberosLoad(t *testing.T, site kerberosSite) {
 	}
 }
 
-// Keys of all these types, of users, services and sessions alike.
+// R23: keys of all these types, of users, services and sessions alike.
 func TestKerberosEnctypes(t *testing.T) {
 	noKerberos(t)
 	for _, enctype := range enctypes {

@@ -18,7 +18,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// 1,000 goroutines on a cold route learn the challenge once.
+// R33: 1,000 goroutines on a cold route learn the challenge once.
 func TestColdBurst(t *testing.T) {
 	for way, want := range map[string]int{"forward": 1001, "tunnel": 65} {
 		t.Run(way, func(t *testing.T) {
@@ -57,6 +57,8 @@ func TestColdBurst(t *testing.T) {
 	}
 }
 
+// R17, R33: 1,000 goroutines learn the scheme once; then each connection costs a
+// handshake, and nothing more.
 func TestNTLMBurst(t *testing.T) {
 	// A handshake for each connection, and without more than these.
 	for way, requests := range map[string]func(handshakes int) int{
@@ -92,7 +94,7 @@ func TestNTLMBurst(t *testing.T) {
 	}
 }
 
-// A leader's own trouble does not end those who wait.
+// R33: a leader's own trouble does not end those who wait.
 func TestLeadersTroubleIsItsOwn(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -132,7 +134,7 @@ func TestLeadersTroubleIsItsOwn(t *testing.T) {
 	})
 }
 
-// A learner that is cancelled hands over to one that waits.
+// R33: a learner that is cancelled hands over to one that waits.
 func TestLearnerHandsOver(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		first := scripted.InTurn(scripted.Stall(), scripted.Challenges("Basic realm=r"))
@@ -170,7 +172,7 @@ func TestLearnerHandsOver(t *testing.T) {
 	})
 }
 
-// A lead that waits for a slow origin is taken over by one other request.
+// R33: a lead that waits for a slow origin is taken over by one other request.
 func TestSlowLead(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		slow := make(chan struct{})
@@ -203,8 +205,8 @@ func TestSlowLead(t *testing.T) {
 	})
 }
 
-// Origins that are slow hold up nobody for long, even if all that was asked for
-// first is slow, be it through a proxy that asks for nothing.
+// R33: origins that are slow hold up nobody for long, even if all that was asked
+// for first is slow, be it through a proxy that asks for nothing.
 func TestSlowLeads(t *testing.T) {
 	for name, test := range map[string]struct {
 		auth  []proxytest.Auth
@@ -253,8 +255,8 @@ func TestSlowLeads(t *testing.T) {
 	}
 }
 
-// While the one that goes first waits for its origin, the others do not wait long
-// for it: the proxy has let it pass.
+// R8: while the one that goes first waits for its origin, the others do not wait
+// long for it: the proxy has let it pass.
 func TestProofOfSlowOrigin(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice})

@@ -19,9 +19,9 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// One attempt for each scheme, at most two in all, whatever the number of
-// goroutines (requirement 8: px #234, alpaca #2), and none before the source
-// gives another password.
+// R8: one attempt for each scheme, at most two in all, whatever the number of
+// goroutines (requirement 8: px #234, alpaca #2), and none before the source gives
+// another password.
 func TestLockout(t *testing.T) {
 	basic, digest := proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}
 	for name, test := range map[string]struct {
@@ -66,8 +66,8 @@ func TestLockout(t *testing.T) {
 	}
 }
 
-// Rejected credentials are not sent again for 15 minutes, or as long as RejectedFor
-// says, and then once.
+// R8: rejected credentials are not sent again for 15 minutes, or as long as
+// RejectedFor says, and then once.
 func TestRejectedFor(t *testing.T) {
 	for rejectedFor, lasts := range map[time.Duration]time.Duration{
 		0: 15 * time.Minute, time.Hour: time.Hour, time.Nanosecond: time.Nanosecond, -1: 40 * 365 * 24 * time.Hour,
@@ -106,7 +106,7 @@ func TestRejectedFor(t *testing.T) {
 	}
 }
 
-// Some proxies refuse wrong credentials with 401 or 403.
+// R8: some proxies refuse wrong credentials with 401 or 403.
 func TestRefusedOtherwise(t *testing.T) {
 	o := newOrigin(t)
 	for status, url := range map[int]string{401: o.HTTPS.URL, 403: o.HTTPS.URL} {
@@ -124,9 +124,9 @@ func TestRefusedOtherwise(t *testing.T) {
 	}
 }
 
-// A proxy that answers wrong credentials with 403, which may as well be its
-// policy about the target: one attempt for a target, until the credentials
-// change or pass for another.
+// R8: a proxy that answers wrong credentials with 403, which may as well be its
+// policy about the target: one attempt for a target, until the credentials change
+// or pass for another.
 func TestForbiddenInDoubt(t *testing.T) {
 	w := newWorld(t)
 	target := w.HTTPS.Listener.Addr().String()
@@ -179,8 +179,8 @@ func TestForbiddenInDoubt(t *testing.T) {
 	conn.Close()
 }
 
-// A 403 that may mean the password is remembered for those, too, who have waited
-// for the first challenge.
+// R8: a 403 that may mean the password is remembered for those, too, who have
+// waited for the first challenge.
 func TestForbiddenAfterSlowChallenge(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		challenge := scripted.After(2500*time.Millisecond, scripted.Challenge("Basic", "realm", "r")) // longer than they wait
@@ -198,8 +198,8 @@ func TestForbiddenAfterSlowChallenge(t *testing.T) {
 	})
 }
 
-// Connections that end do not excuse a refusal: neither those on which the proxy
-// has refused, nor those of other requests.
+// R8: connections that end do not excuse a refusal: neither those on which the
+// proxy has refused, nor those of other requests.
 func TestRefusedAndHungUp(t *testing.T) {
 	for name, challenge := range map[string]func(n int) string{
 		"Basic":  func(int) string { return `Basic realm="r"` },
@@ -259,8 +259,8 @@ func TestRefusedAndHungUp(t *testing.T) {
 	})
 }
 
-// A proxy that takes its time to refuse a wrong password, to hold up who guesses,
-// gets it once.
+// R8: a proxy that takes its time to refuse a wrong password, to hold up who
+// guesses, gets it once.
 func TestSlowRefusal(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		refused := scripted.Challenge("Basic", "realm", "r")
@@ -273,8 +273,8 @@ func TestSlowRefusal(t *testing.T) {
 	})
 }
 
-// A refusal that offers NTLM no more is one all the same: the password does not
-// go out again.
+// R8: a refusal that offers NTLM no more is one all the same: the password does
+// not go out again.
 func TestNTLMRefusedWithoutOffer(t *testing.T) {
 	w := newWorld(t)
 	for way, url := range w.ways() {
@@ -301,7 +301,7 @@ func TestNTLMRefusedWithoutOffer(t *testing.T) {
 	}
 }
 
-// A refusal is one, in whatever words: a password goes out once.
+// R8: a refusal is one, in whatever words: a password goes out once.
 func TestNegotiateRejectToken(t *testing.T) {
 	w := newWorld(t)
 	const reject = "oQcwBaADCgEC" // NegTokenResp, negState reject

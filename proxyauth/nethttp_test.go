@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
@@ -73,8 +74,8 @@ func protocols(http1, http2 bool) *http.Protocols {
 	return p
 }
 
-// httptrace, http.Client.Timeout, Request.Cancel and a dead pooled connection
-// behave as with net/http.
+// R30: httptrace, http.Client.Timeout and a dead pooled connection behave as with
+// net/http.
 func TestNetHTTPBehaviour(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
@@ -159,7 +160,7 @@ func hooks(t *testing.T, rt http.RoundTripper, url string) []string {
 	return slices.Sorted(maps.Keys(fired))
 }
 
-// The hooks of httptrace fire as they do with net/http through an open proxy,
+// R30: the hooks of httptrace fire as they do with net/http through an open proxy,
 // for a new connection and for one that is used again.
 func TestTrace(t *testing.T) {
 	t.Parallel()
@@ -189,7 +190,7 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// WebSocket and the like: 101 through a proxy that forwards.
+// R30: WebSocket and the like: 101 through a proxy that forwards.
 func TestUpgrade(t *testing.T) {
 	o := newOrigin(t)
 	o.handler = func(w http.ResponseWriter, req *http.Request) {
@@ -220,8 +221,8 @@ func TestUpgrade(t *testing.T) {
 	require.Equal(t, "hello\n", line)
 }
 
-// After 101 the connection is the caller's, byte by byte, also where they look
-// like the beginning of a response.
+// R30: after 101 the connection is the caller's, byte by byte, also where they
+// look like the beginning of a response.
 func TestNTLMUpgrade(t *testing.T) {
 	for _, typed := range []string{"G", "H", "HTTP/1.0 x\nproxy-connection: y\n\n"} {
 		inBubble(t, func(t *testing.T, w *world) { // who waits here, waits for ever
@@ -243,7 +244,7 @@ func TestNTLMUpgrade(t *testing.T) {
 	}
 }
 
-// 101 through a pinned connection, HEAD, 204, and gzip.
+// R17, R30: 101 through a pinned connection, HEAD, 204, and gzip.
 func TestNTLMResponses(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
@@ -295,8 +296,8 @@ func TestNTLMResponses(t *testing.T) {
 	requireOK(t, tr, o.HTTP.URL)
 }
 
-// A wish to close the connection is for the last leg, in whatever case the field
-// is in the map.
+// R17, R30: a wish to close the connection is for the last leg, in whatever case
+// the field is in the map.
 func TestNTLMConnectionClose(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"Connection", "connection"} {
@@ -308,5 +309,70 @@ func TestNTLMConnectionClose(t *testing.T) {
 		require.NoError(t, err)
 		resp.Body.Close()
 		require.Equal(t, 200, resp.StatusCode)
+	}
+}
+
+// R30: trailers of requests and responses, the length that HEAD tells, redirects and
+// cookies get through a proxy that has just been learned, and one that is known.
+func TestResponsesAreTheOrigins(t *testing.T) {
+	for name, auth := range map[string]proxytest.Auth{"Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{}} {
+		for _, way := range ways {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				w := newWorld(t)
+				w.handler = func(rw http.ResponseWriter, req *http.Request) {
+					switch req.URL.Path {
+					case "/login":
+						http.SetCookie(rw, &http.Cookie{Name: "session", Value: "1", Path: "/"})
+						http.Redirect(rw, req, "/home", http.StatusSeeOther)
+					case "/home":
+						io.WriteString(rw, req.Method+" "+req.Header.Get("Cookie"))
+					case "/head":
+						rw.Header().Set("Content-Length", "1234")
+					case "/trailers":
+						rw.Header().Set("Trailer", "X-Back")
+						io.WriteString(rw, "page")
+						rw.Header().Set("X-Back", req.Trailer.Get("X-Forth"))
+					}
+				}
+				p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				url := map[string]string{"forward": w.HTTP.URL, "tunnel": w.HTTPS.URL}[way]
+				do := func(rt http.RoundTripper, method, path string, body io.Reader) (*http.Response, string) {
+					req, err := http.NewRequest(method, url+path, body)
+					require.NoError(t, err)
+					if body != nil {
+						req.Trailer = http.Header{"X-Forth": {"at the end"}}
+					}
+					jar, err := cookiejar.New(nil)
+					require.NoError(t, err)
+					resp, err := (&http.Client{Transport: rt, Jar: jar}).Do(req)
+					require.NoError(t, err)
+					defer resp.Body.Close()
+					page, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					return resp, string(page)
+				}
+				for _, exchange := range []func(http.RoundTripper){
+					func(rt http.RoundTripper) {
+						resp, page := do(rt, "POST", "/login", nil)
+						require.Equal(t, "GET session=1", page)
+						require.Equal(t, url+"/home", resp.Request.URL.String())
+					},
+					func(rt http.RoundTripper) {
+						resp, page := do(rt, "HEAD", "/head", nil)
+						require.EqualValues(t, 1234, resp.ContentLength)
+						require.Empty(t, page)
+					},
+					func(rt http.RoundTripper) {
+						resp, page := do(rt, "POST", "/trailers", io.MultiReader(strings.NewReader("a stream")))
+						require.Equal(t, "page", page)
+						require.Equal(t, "at the end", resp.Trailer.Get("X-Back"))
+					},
+				} {
+					tr := w.newTransport(p)
+					exchange(tr) // cold
+					exchange(tr) // warm
+				}
+			})
+		}
 	}
 }

@@ -49,6 +49,8 @@ func (c *closeCounted) Close() error {
 	return c.Conn.Close()
 }
 
+// R17: 500 requests of 50 goroutines cost a handshake for each connection, and
+// nothing more.
 func TestNTLMConcurrently(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
@@ -80,7 +82,7 @@ func TestNTLMConcurrently(t *testing.T) {
 	}
 }
 
-// Shapes of Base and of requests that connections in use must survive.
+// R17: shapes of Base and of requests that connections in use must survive.
 func TestNTLMShapes(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: ntlmOnly(), Users: alice})
@@ -102,6 +104,9 @@ func TestNTLMShapes(t *testing.T) {
 	}
 }
 
+// R17, R30: DisableKeepAlives, IdleConnTimeout and MaxConnsPerHost of Base count
+// for authenticated connections, too; a request that waits for one ends with its
+// context.
 func TestNTLMPoolLimits(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.newProxy(proxytest.Config{Auth: ntlmOnly(), Users: alice})
@@ -207,7 +212,7 @@ func TestNTLMClosedConnectionsAreFreed(t *testing.T) {
 	})
 }
 
-// A connection that died while it was idle costs the caller nothing.
+// R34: a connection that died while it was idle costs the caller nothing.
 func TestNTLMDeadConnection(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -264,8 +269,8 @@ func fillPool(t *testing.T, n int, tr http.RoundTripper, o *origin) {
 	o.mu.Unlock()
 }
 
-// However many pooled connections have ended, or were forgotten by the proxy, a
-// request gets through on a new one.
+// R34: however many pooled connections have ended, or were forgotten by the proxy,
+// a request gets through on a new one.
 func TestPoolOfDeadConnections(t *testing.T) {
 	const many = 15 // more than the legs that a request may take
 	t.Run("ended", func(t *testing.T) {
@@ -312,7 +317,7 @@ func TestPoolOfDeadConnections(t *testing.T) {
 	})
 }
 
-// A connection that ends between the legs is no reason to give up those that
+// R34: a connection that ends between the legs is no reason to give up those that
 // are authenticated: what the proxy has let pass before goes on with another.
 func TestNTLMLegLost(t *testing.T) {
 	w := newWorld(t)

@@ -43,6 +43,8 @@ func byNTLM(last scripted.Answer) scripted.Script {
 
 func ntlmOnly() []proxytest.Auth { return []proxytest.Auth{proxytest.NTLM{}} }
 
+// R18: names with a domain, with a realm and bare, in Unicode; the domain is the
+// user's.
 func TestNTLMUsers(t *testing.T) {
 	o := newOrigin(t)
 	for name, test := range map[string]struct {
@@ -74,7 +76,7 @@ func TestNTLMUsers(t *testing.T) {
 	}
 }
 
-// Channel binding, MIC and target name, and a proxy that is somebody else.
+// R20: channel binding, MIC and target name, and a proxy that is somebody else.
 func TestNTLMBinding(t *testing.T) {
 	o := newOrigin(t)
 	p := proxytest.NewTLS(proxytest.Config{Auth: []proxytest.Auth{proxytest.NTLM{
@@ -97,8 +99,8 @@ func TestNTLMBinding(t *testing.T) {
 	}
 }
 
-// A chain whose first hop is reached by TLS: the second handshake is not bound to
-// the first proxy's certificate.
+// R20: a chain whose first hop is reached by TLS: the second handshake is not
+// bound to the first proxy's certificate.
 func TestNTLMInChain(t *testing.T) {
 	o := newOrigin(t)
 	first := proxytest.NewTLS(proxytest.Config{Auth: ntlmOnly(), Users: alice})
@@ -112,8 +114,8 @@ func TestNTLMInChain(t *testing.T) {
 	}
 }
 
-// What HTTP/1.0 proxies say in ISO-8859-1 is no UTF-8, and grows where its case
-// is changed.
+// R22: what HTTP/1.0 proxies say in ISO-8859-1 is no UTF-8, and grows where its
+// case is changed.
 func TestNTLMLatin1(t *testing.T) {
 	for name, reason := range map[string]string{
 		"one": "Authentification n\xe9cessaire", "many": strings.Repeat("\xe9", 100), "more": strings.Repeat("\xe9", 5000),
@@ -133,6 +135,9 @@ func TestNTLMLatin1(t *testing.T) {
 	}
 }
 
+// R6, R17, R22, R28: the handshake goes through proxies that close connections,
+// speak HTTP/1.0, challenge again, offer other schemes, or leave parts of type 2
+// out.
 func TestNTLMAwkward(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]proxytest.Config{
@@ -167,6 +172,46 @@ func TestNTLMAwkward(t *testing.T) {
 				if way == "forward" && name == "HTTP/1.0" {
 					require.LessOrEqual(t, p.Counts().Connections, 2, "Proxy-Connection: keep-alive is honoured")
 				}
+			})
+		}
+	}
+}
+
+// R21: any other answer than 407 to type 1 or type 3 is the answer to the request.
+func TestNTLMAnsweredInBetween(t *testing.T) {
+	challenge := scripted.Challenge("NTLM")
+	for step, script := range map[int]func(answer scripted.Answer) scripted.Script{
+		1: func(answer scripted.Answer) scripted.Script { return ntlmScript(challenge, answer, nil) },
+		3: byNTLM,
+	} {
+		for _, status := range []int{200, 401, 403, 502} {
+			t.Run(fmt.Sprint("type ", step, "/", status), func(t *testing.T) {
+				w := newWorld(t)
+				s := w.scripted(script(scripted.Page(status, "the answer")))
+				got, body, err := fetch(w.through(s), "http://origin.example/")
+				require.NoError(t, err)
+				require.Equal(t, status, got)
+				require.Equal(t, "the answer", body)
+				require.Equal(t, step, ntlmStep(s.Requests()[len(s.Requests())-1]), "nothing is sent after it")
+
+				answer := scripted.Page(status, "the answer")
+				switch status {
+				case 401: // to CONNECT some proxies say it for 407
+					return
+				case 200:
+					answer = scripted.Raw("HTTP/1.1 200 OK\r\n\r\n").Then(scripted.Echo())
+				}
+				s = w.scripted(script(answer))
+				c, err := w.through(s).DialContext(t.Context(), "tcp", "origin.example:1")
+				require.Equal(t, step, ntlmStep(s.Requests()[len(s.Requests())-1]), "nothing is sent after it")
+				if status == 200 {
+					require.NoError(t, err)
+					require.NoError(t, c.Close())
+					return
+				}
+				var refused *proxyauth.ConnectError
+				require.ErrorAs(t, err, &refused)
+				require.Equal(t, status, refused.StatusCode)
 			})
 		}
 	}

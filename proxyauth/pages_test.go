@@ -13,6 +13,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
+// R27, R28: proxies that close, send long pages, answer CONNECT oddly or are slow
+// cost one 407, and no error.
 func TestAwkwardProxies(t *testing.T) {
 	for name, b := range map[string]proxytest.Behaviour{
 		"closes":            {CloseAfter407: true},
@@ -47,8 +49,8 @@ func TestAwkwardProxies(t *testing.T) {
 	}
 }
 
-// A page between the legs that is long, or comes slowly, as after a lost packet, is
-// waited for: the handshake can go on nowhere else.
+// R28: a page between the legs that is long, or comes slowly, as after a lost
+// packet, is waited for: the handshake can go on nowhere else.
 func TestNTLMPages(t *testing.T) {
 	const header = "HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + "%s" + "\r\n"
 	raw := func(text string) scripted.Answer { return scripted.Raw(strings.Replace(text, "%s", stubType2, 1)) }
@@ -75,8 +77,8 @@ func TestNTLMPages(t *testing.T) {
 	}
 }
 
-// A page that ends with the connection is not waited for: the handshake cannot go
-// on after it.
+// R28: a page that ends with the connection is not waited for: the handshake
+// cannot go on after it.
 func TestNTLMPageToTheEnd(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {
@@ -92,7 +94,8 @@ func TestNTLMPageToTheEnd(t *testing.T) {
 	}
 }
 
-// A 407 to HEAD has no body, whatever it says of its length (RFC 9110 §9.3.2).
+// R28, R30: a 407 to HEAD has no body, whatever it says of its length (RFC 9110
+// §9.3.2).
 func TestNTLMHead(t *testing.T) {
 	w := newWorld(t)
 	without := func(value string) scripted.Answer { return scripted.Head407(value).Then(scripted.Raw("\r\n")) }
@@ -104,7 +107,7 @@ func TestNTLMHead(t *testing.T) {
 	require.Equal(t, 200, resp.StatusCode)
 }
 
-// A connection on which an answer had two lengths is not used again, whatever
+// R34: a connection on which an answer had two lengths is not used again, whatever
 // the answer was.
 func TestTwoLengths(t *testing.T) {
 	t.Parallel()

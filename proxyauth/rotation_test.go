@@ -35,6 +35,8 @@ func (s *shelf) Store(password string) { s.p.Store(&password) }
 
 func (s *shelf) Load() string { return *s.p.Load() }
 
+// R8: a password that the source has changed is tried; one that has changed at the
+// proxy and in the source costs no error.
 func TestRotatedPassword(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {
@@ -59,7 +61,7 @@ func TestRotatedPassword(t *testing.T) {
 	}
 }
 
-// A source that keeps what it got sees what was refused, and gets anew.
+// R8: a source that keeps what it got sees what was refused, and gets anew.
 func TestSourceSeesRejected(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -83,7 +85,7 @@ func TestSourceSeesRejected(t *testing.T) {
 	require.Equal(t, 1, p.Refused("alice"))
 }
 
-// A refusal by 401 or 403 to CONNECT is taken for one, also after the same
+// R8: a refusal by 401 or 403 to CONNECT is taken for one, also after the same
 // credentials have passed: the source has others now.
 func TestRotationRefusedOtherwise(t *testing.T) {
 	for _, status := range []int{401, 403, 407} {
@@ -112,8 +114,8 @@ func TestRotationRefusedOtherwise(t *testing.T) {
 	}
 }
 
-// In an honest, serial program a password that changed is tried once more by
-// nobody: rejected is what the proxy says, not what the nonce count explains.
+// R7, R8: in an honest, serial program a password that changed is tried once more
+// by nobody: rejected is what the proxy says, not what the nonce count explains.
 func TestDigestPasswordChanged(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -128,9 +130,9 @@ func TestDigestPasswordChanged(t *testing.T) {
 	require.ErrorContains(t, err, "downgrade", "Basic is not sent where Digest has worked")
 }
 
-// A strict proxy, all of whose nonces are in use when the password changes there:
-// the request that has got a nonce for itself is the one attempt with the old
-// password.
+// R8, R13: a strict proxy, all of whose nonces are in use when the password
+// changes there: the request that has got a nonce for itself is the one attempt
+// with the old password.
 func TestDigestPasswordChangedAtStrictProxy(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
@@ -177,7 +179,7 @@ func TestDigestPasswordChangedAtStrictProxy(t *testing.T) {
 	})
 }
 
-// A password that changes while 50 goroutines use it is not tried 50 times.
+// R8: a password that has changed at the proxy is tried once.
 func TestNTLMPasswordExpires(t *testing.T) {
 	o := newOrigin(t)
 	for way, url := range o.ways() {
@@ -197,7 +199,7 @@ func TestNTLMPasswordExpires(t *testing.T) {
 	}
 }
 
-// A password that expires at night is tried once in the morning, by whatever
+// R8: a password that expires at night is tried once in the morning, by whatever
 // number of goroutines; one that has not costs no request its answer. That they
 // have passed counts for 10 seconds.
 func TestPasswordExpiresAtNight(t *testing.T) {
@@ -251,7 +253,7 @@ func TestPasswordExpiresAtNight(t *testing.T) {
 	}
 }
 
-// A password that has expired is tried once, by a proxy that takes its time to
+// R8: a password that has expired is tried once, by a proxy that takes its time to
 // refuse it, too.
 func TestSlowRefusalOfExpired(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
@@ -280,7 +282,7 @@ func basicToken(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
-// An answer that comes late does not make credentials good that were refused
+// R8: an answer that comes late does not make credentials good that were refused
 // meanwhile.
 func TestLateSuccess(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
@@ -324,7 +326,7 @@ func TestLateSuccess(t *testing.T) {
 	})
 }
 
-// Connections of denied requests are not held while others find out: with two
+// R8: connections of denied requests are not held while others find out: with two
 // of them, a rotation at the proxy and in the source goes by unnoticed.
 func TestRotationWithFewConnections(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {

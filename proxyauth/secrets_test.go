@@ -51,8 +51,8 @@ func echoes(field string) []string {
 	return shapes
 }
 
-// Secrets appear in no error, log line or printed value (see [watch]), although
-// the proxy repeats everything it gets wherever it can, also cut off.
+// R35: secrets appear in no error, log line or printed value (see [watch]),
+// although the proxy repeats everything it gets wherever it can, also cut off.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	quoted := strings.NewReplacer(`"`, `\"`, `\`, `\\`)
@@ -118,7 +118,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// The password of a proxy URL is not in errors about the URL, the proxy that
+// R35: the password of a proxy URL is not in errors about the URL, the proxy that
 // cannot be reached, or what cannot go by this scheme.
 func TestSecretsInProxyURL(t *testing.T) {
 	o := newOrigin(t)
@@ -149,7 +149,7 @@ func TestSecretsInProxyURL(t *testing.T) {
 	}
 }
 
-// What a proxy repeats where net/http's parser quotes it, or in its realm.
+// R35: what a proxy repeats where net/http's parser quotes it, or in its realm.
 func TestSecretsInMalformedAnswers(t *testing.T) {
 	w := newWorld(t)
 	for name, answer := range map[string]string{
@@ -182,7 +182,7 @@ func TestSecretsInMalformedAnswers(t *testing.T) {
 	}
 }
 
-// Whatever of this package a program prints.
+// R35: whatever of this package a program prints.
 func TestExportedValuesPrintNoSecret(t *testing.T) {
 	c := proxyauth.Credentials{Username: "alice", Password: hush}
 	u := url.URL{Scheme: "http", Host: "proxy.example", User: url.UserPassword("alice", hush)}
@@ -220,7 +220,8 @@ func TestExportedValuesPrintNoSecret(t *testing.T) {
 	w.search()
 }
 
-// What is struck changes no decision, and no error that the proxy had no part in.
+// R35: what is struck changes no decision, and no error that the proxy had no part
+// in.
 func TestStruckErrorsMeanTheSame(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		field := []string{"Basic " + base64.StdEncoding.EncodeToString([]byte("alice:EOF"))}
@@ -246,6 +247,7 @@ func TestStruckErrorsMeanTheSame(t *testing.T) {
 	})
 }
 
+// R35: credentials that are printed, in whatever way, show no password.
 func TestCredentialsPrintRedacted(t *testing.T) {
 	c := proxyauth.Credentials{Username: "alice", Password: hush}
 	source := proxyauth.UserPassword("alice", hush)
@@ -265,6 +267,7 @@ func TestCredentialsPrintRedacted(t *testing.T) {
 	require.Contains(t, out.String(), "REDACTED")
 }
 
+// R35: what may hold a secret in a header is struck.
 func TestRedact(t *testing.T) {
 	const secret = "c2VjcmV0"
 	h := http.Header{
@@ -306,7 +309,7 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// What holds the same in another type.
+// R35: what holds the same in another type.
 func TestRedactAttrTypes(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: proxyauth.RedactAttr}))
@@ -318,7 +321,7 @@ func TestRedactAttrTypes(t *testing.T) {
 	require.Contains(t, out.String(), "kept")
 }
 
-// A response that is printed, or its body, shows nothing of the answer.
+// R35: a response that is printed, or its body, shows nothing of the answer.
 func TestDigestResponsePrintsNoSecret(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", RspAuth: true, InfoInTrailer: true}}, Users: alice})

@@ -184,7 +184,7 @@ func TestCredentialFileKubernetes(t *testing.T) {
 	require.Equal(t, "alice:two", ask(t, source, proxyURL))
 }
 
-// The password changes at the proxy and in the file: the next request passes,
+// R8: the password changes at the proxy and in the file: the next request passes,
 // at the cost of one refusal at most.
 func TestRotatedFile(t *testing.T) {
 	o := newOrigin(t)
@@ -313,7 +313,7 @@ func TestTicketAfterAllSources(t *testing.T) {
 	}
 }
 
-// Nothing that holds secrets shows them, however it is printed.
+// R35: nothing that holds secrets shows them, however it is printed.
 func TestSourcesPrintNoSecrets(t *testing.T) {
 	path := writeSecret(t, "alice:"+hush)
 	password := writeSecret(t, hush)

@@ -156,8 +156,9 @@ func (o *origin) received() []string {
 	return slices.Clone(o.bodies)
 }
 
-// Not parallel, and wrong credentials of users of their own: squid may let a
-// wrong Digest password pass while a right one of the same user is under way.
+// R8, R10, R16: not parallel, and wrong credentials of users of their own: squid
+// may let a wrong Digest password pass while a right one of the same user is under
+// way.
 func TestSquid(t *testing.T) {
 	const password = "open sesame"
 	for _, scheme := range []string{"Basic", "Digest"} {
@@ -223,7 +224,7 @@ func TestSquid(t *testing.T) {
 	}
 }
 
-// Names and passwords reach squid byte by byte: UTF-8, colons, blanks also at
+// R9: names and passwords reach squid byte by byte: UTF-8, colons, blanks also at
 // the end. In a proxy URL they are percent-encoded.
 func TestSquidNames(t *testing.T) {
 	t.Parallel()
@@ -261,8 +262,8 @@ func TestSquidNames(t *testing.T) {
 	}
 }
 
-// squid passes an origin's 407 on without its challenge; that request fails, and
-// no other.
+// R29: squid passes an origin's 407 on without its challenge; the caller gets it,
+// and nothing is sent for it.
 func TestSquidOrigin407(t *testing.T) {
 	users := map[string]string{"alice": "open sesame"}
 	for _, scheme := range []string{"basic", "digest", "ntlm"} {
@@ -293,8 +294,8 @@ func TestSquidOrigin407(t *testing.T) {
 	}
 }
 
-// squid refuses a nonce after so many uses, and after its counts came out of
-// order, both while many requests use it.
+// R13, R14: squid refuses a nonce after so many uses, and after its counts came
+// out of order, both while many requests use it.
 func TestSquidNonceMaxCount(t *testing.T) {
 	t.Parallel()
 	const goroutines, requests = 20, 500
@@ -324,8 +325,8 @@ func TestSquidNonceMaxCount(t *testing.T) {
 	}
 }
 
-// The stronger scheme is taken, wherever it stands. Wrong credentials may be
-// tried with the other one too, and that is all. (squid 5 offers only Digest
+// R6, R8: the stronger scheme is taken, wherever it stands. Wrong credentials may
+// be tried with the other one too, and that is all. (squid 5 offers only Digest
 // after a wrong Digest, so that there it is one attempt.)
 func TestSquidBothSchemes(t *testing.T) {
 	t.Parallel()
@@ -361,10 +362,10 @@ func TestSquidBothSchemes(t *testing.T) {
 	}
 }
 
-// 1,000 goroutines on a cold route learn the challenge once. Counts come out of
-// order by any number of connections, and squid refuses a nonce after that
-// unless told not to: then the first burst finds that out, and from the second
-// one on each request has a nonce to itself and none is refused.
+// R13, R33: 1,000 goroutines on a cold route learn the challenge once. Counts come
+// out of order by any number of connections, and squid refuses a nonce after that
+// unless told not to: then the first burst finds that out, and from the second one
+// on each request has a nonce to itself and none is refused.
 func TestSquidBurst(t *testing.T) {
 	t.Parallel()
 	const burst, conns = 1000, 64
@@ -410,6 +411,8 @@ func TestSquidBurst(t *testing.T) {
 	}
 }
 
+// R27: HTTP/2 and any bytes go through a tunnel of squid, whose direction of the
+// client ends by itself.
 func TestSquidTunnel(t *testing.T) {
 	t.Parallel()
 	s := startSquid(t, "digest basic", alice)

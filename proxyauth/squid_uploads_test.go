@@ -59,6 +59,7 @@ func requireBig(t *testing.T, o *origin, n int) {
 	}
 }
 
+// R32: bodies that can be sent again and streams reach the origin whole, once.
 func TestSquidPOST(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"Basic", "Digest"} {

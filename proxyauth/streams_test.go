@@ -76,7 +76,7 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// A stream that cannot be rewound arrives whole through a cold proxy, once,
+// R32: a stream that cannot be rewound arrives whole through a cold proxy, once,
 // nothing else gets to the origin, and no more than a few buffers of it are in
 // memory. The second one goes by what is known.
 func TestStreams(t *testing.T) {
@@ -127,8 +127,8 @@ func streamed(t testing.TB, url string, r io.Reader) *http.Request {
 	return req
 }
 
-// With short-lived nonces a streamed upload would be lost half-way to a 407
-// that says stale=true; it waits for the proxy to ask for it instead.
+// R14, R32: with short-lived nonces a streamed upload would be lost half-way to a
+// 407 that says stale=true; it waits for the proxy to ask for it instead.
 func TestDigestStreams(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", NonceUses: 2}}, Users: alice})
@@ -150,7 +150,7 @@ func TestDigestStreams(t *testing.T) {
 	require.EqualValues(t, 6*len(want), p.Counts().BodyBytes, "each byte was sent once")
 }
 
-// A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
+// R32: a proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
 // demands authentication when the body is gone. A stream ends in an error that
 // says what to do, never cut short or doubled.
 func TestBodyConsumed(t *testing.T) {
@@ -183,7 +183,7 @@ func TestBodyConsumed(t *testing.T) {
 	})
 }
 
-// A stream of unknown length with a method that has seldom a body: net/http
+// R32: a stream of unknown length with a method that has seldom a body: net/http
 // would read ahead whether there is one.
 func TestStreamWithoutLength(t *testing.T) {
 	for _, method := range []string{"GET", "DELETE", "PUT"} {

@@ -67,7 +67,7 @@ func tunnels(t testing.TB, p *proxytest.Proxy) (targets []string, statuses []int
 	return targets, statuses
 }
 
-// SMTP with STARTTLS (RFC 3207): a protocol in which the server speaks first,
+// R27: SMTP with STARTTLS (RFC 3207): a protocol in which the server speaks first,
 // and which becomes TLS on the way.
 func TestSMTP(t *testing.T) {
 	t.Parallel()
@@ -141,7 +141,7 @@ func serveSMTP(c net.Conn, certificates []tls.Certificate, mails chan<- string) 
 	}
 }
 
-// FTP: the control connection is a tunnel, and each file another.
+// R27: FTP: the control connection is a tunnel, and each file another.
 func TestFTP(t *testing.T) {
 	o := newOrigin(t)
 	files := &ftpFiles{content: map[string][]byte{"down": bytes.Repeat([]byte("0123456789abcdef"), 1<<16)}}

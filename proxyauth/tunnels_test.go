@@ -19,7 +19,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// What a user sets for CONNECT goes there, and nothing of the request does.
+// R27: what a user sets for CONNECT goes there, and nothing of the request does.
 func TestConnectRequest(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -69,9 +69,9 @@ func TestHTTP2OriginThroughTunnel(t *testing.T) {
 	require.Contains(t, body, "HTTP/2.0")
 }
 
-// A tunnel behaves as the TCP connection that it is: by http:// proxies it is
-// a *net.TCPConn, so that io.Copy splices; by https:// proxies a *tls.Conn;
-// with early bytes of the target it still has deadlines and halves.
+// R27: a tunnel behaves as the TCP connection that it is: by http:// proxies it is
+// a *net.TCPConn, so that io.Copy splices; by https:// proxies a *tls.Conn; with
+// early bytes of the target it still has deadlines and halves.
 func TestTunnelConn(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -170,7 +170,7 @@ func TestTunnelConn(t *testing.T) {
 	}
 }
 
-// Whatever Base dials is what DialContext returns, nothing around it.
+// R27: whatever Base dials is what DialContext returns, nothing around it.
 func TestTunnelIsBaseConn(t *testing.T) {
 	type wrapped struct{ net.Conn }
 	addr := serveTCP(t, func(c net.Conn) { io.Copy(c, c) })

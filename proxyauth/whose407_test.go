@@ -14,7 +14,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// A 407 of an origin is a response like any other, and nothing is sent for it
+// R29: a 407 of an origin is a response like any other, and nothing is sent for it
 // (cpp-httplib #2457).
 func TestOrigin407(t *testing.T) {
 	o := newOrigin(t)
@@ -52,8 +52,9 @@ func TestOrigin407(t *testing.T) {
 	}
 }
 
-// The 407 of an origin behind a forwarding proxy, which takes the challenge out of
-// it (RFC 9110 §11.7.1), says nothing about the credentials that have just passed.
+// R29: the 407 of an origin behind a forwarding proxy, which takes the challenge
+// out of it (RFC 9110 §11.7.1), says nothing about the credentials that have just
+// passed.
 func TestForwarded407OfOrigin(t *testing.T) {
 	o := newOrigin(t)
 	o.handler = func(w http.ResponseWriter, req *http.Request) {
@@ -90,8 +91,8 @@ func TestForwarded407OfOrigin(t *testing.T) {
 	}
 }
 
-// A site may send on to a part of it behind another proxy: the caller's own
-// Proxy-Authorization is for the first.
+// R29, R30: a site may send on to a part of it behind another proxy: the caller's
+// own Proxy-Authorization is for the first.
 func TestRedirectToOtherProxy(t *testing.T) {
 	w := newWorld(t)
 	second := w.newProxy(proxytest.Config{Dial: w.HTTP.Listener.(*memconn.Listener).DialContext})
