@@ -21,9 +21,9 @@ import (
 // How a request can end before its answer.
 var endings = []string{"context", "Request.Cancel", "Client.Timeout"}
 
-// At every leg of every scheme on every way out: a request that is canceled
-// while the proxy does not answer returns at once, its connection is closed,
-// and the next request works, on a new connection.
+// R30, R34: at every leg of every scheme on every way out: a request that is
+// canceled while the proxy does not answer returns at once, its connection is
+// closed, and the next request works, on a new connection.
 func TestCancelAtEveryLeg(t *testing.T) {
 	t.Parallel()
 	var all []journey
@@ -145,8 +145,8 @@ type clientOf struct{ *http.Client }
 
 func (c clientOf) RoundTrip(req *http.Request) (*http.Response, error) { return c.Do(req) }
 
-// A request that is canceled while its credentials are looked for says so, and
-// not that there are none.
+// R30: a request that is canceled while its credentials are looked for says so,
+// and not that there are none.
 func TestCancelCredentials(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -169,7 +169,7 @@ func TestCancelCredentials(t *testing.T) {
 	}
 }
 
-// A request that is canceled while the proxy is being dialed returns at once.
+// R30: a request that is canceled while the proxy is being dialed returns at once.
 func TestCancelDialing(t *testing.T) {
 	for _, scheme := range []proxyauth.Scheme{proxyauth.Digest(), proxyauth.NTLM()} {
 		for _, way := range ways {
@@ -234,7 +234,7 @@ func TestCancelDialing(t *testing.T) {
 	}
 }
 
-// A request that ends while it waits, at any leg, returns promptly.
+// R30, R34: a request that ends while it waits, at any leg, returns promptly.
 func TestCancel(t *testing.T) {
 	answers := map[string][]scripted.Answer{
 		"Basic": {scripted.Challenges("Basic realm=r")},
@@ -269,42 +269,4 @@ func TestCancel(t *testing.T) {
 			})
 		}
 	}
-}
-
-// A learner that is cancelled hands over to one that waits.
-func TestLearnerHandsOver(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		first := scripted.InTurn(scripted.Stall(), scripted.Challenges("Basic realm=r"))
-		s := w.scripted(func(req *http.Request) scripted.Answer {
-			if req.Header.Get("Proxy-Authorization") == "" {
-				return first(req)
-			}
-			return scripted.PassWith("origin")
-		})
-		tr := w.through(s)
-		ctx, cancel := context.WithCancel(t.Context())
-		begin := time.Now()
-		learner := make(chan error)
-		go func() {
-			req, _ := http.NewRequestWithContext(ctx, "GET", w.HTTP.URL, nil)
-			_, err := tr.RoundTrip(req)
-			learner <- err
-		}()
-		synctest.Wait()
-		others := make(chan error)
-		for range 10 {
-			go func() {
-				_, _, err := fetch(tr, w.HTTP.URL)
-				others <- err
-			}()
-		}
-		synctest.Wait()
-		cancel()
-		require.ErrorIs(t, <-learner, context.Canceled)
-		for range 10 {
-			require.NoError(t, <-others)
-		}
-		require.Zero(t, time.Since(begin))
-		require.Len(t, s.Requests(), 12, "one that stalled, one 407, ten answers")
-	})
 }

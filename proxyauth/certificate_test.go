@@ -262,3 +262,28 @@ func TestProxyCertificateWithoutNames(t *testing.T) {
 	_, err = tr.DialContext(t.Context(), "tcp", "target:443")
 	require.ErrorContains(t, err, "subjectAltName")
 }
+
+// The proxy's TLS has settings of its own.
+func TestProxyTLS(t *testing.T) {
+	o := newOrigin(t)
+	p := proxytest.NewTLS(proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	t.Cleanup(p.Close)
+
+	tr := newTransport(t, p, o)
+	tr.Base.TLSClientConfig.RootCAs = o.rootCAs() // not the proxy's
+	_, _, err := fetch(tr, o.HTTP.URL)
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, err, &unknown)
+	require.True(t, strings.HasPrefix(err.Error(), "proxyauth: proxy https://"), err.Error())
+	var op *net.OpError
+	require.ErrorAs(t, err, &op)
+	require.Equal(t, "proxyconnect", op.Op)
+
+	tr = newTransport(t, p, o)
+	tr.Base.TLSClientConfig.RootCAs = o.rootCAs()
+	tr.Base.TLSClientConfig.ServerName = "example.com" // httptest's name: the origin's alone
+	tr.ProxyTLSClientConfig = p.ClientTLSConfig()
+	for _, url := range o.ways() {
+		requireOK(t, tr, url)
+	}
+}

@@ -12,8 +12,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// Three proxies, each with another scheme and another user, the middle one by
-// TLS, and an HTTP/2 origin behind them.
+// R27, R29: three proxies, each with another scheme and another user, the middle
+// one by TLS, and an HTTP/2 origin behind them.
 func TestChain(t *testing.T) {
 	o := newOrigin(t)
 	first := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "1"}}, Users: map[string]string{"one": "open sesame"}})
@@ -77,7 +77,7 @@ func TestChain(t *testing.T) {
 	require.False(t, errors.As(err, new(*proxyauth.InterceptionError)))
 }
 
-// The environment's credentials are for its own proxy, and go to no hop.
+// R29: the environment's credentials are for its own proxy, and go to no hop.
 func TestChainLeavesTheEnvironment(t *testing.T) {
 	setEnv(t, map[string]string{"PROXY_USER": "alice", "PROXY_PASS": "open sesame"})
 	o := newOrigin(t)

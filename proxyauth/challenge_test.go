@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
 // R1, R4: what a proxy demands, for programs that look at it themselves. The schemes
@@ -25,4 +26,15 @@ func TestParseChallenges(t *testing.T) {
 	got, err = proxyauth.ParseChallenges(nil)
 	require.NoError(t, err)
 	require.Empty(t, got)
+}
+
+// R2: a comma and a scheme name inside quotes offer nothing. curl sends the
+// password here.
+func TestQuotedSchemeIsNoOffer(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Behaviour: proxytest.Behaviour{Challenges: []string{`Newauth title="Login to, Basic realm=x"`}}})
+	_, _, err := fetch(newTransport(t, p, o), o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
+	require.ErrorContains(t, err, "Newauth")
+	require.Empty(t, sent(p))
 }

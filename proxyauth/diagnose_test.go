@@ -107,7 +107,7 @@ func containsStep(r *proxyauth.Report, name string) bool {
 	return false
 }
 
-// Wrong credentials are tried as by one request, and not again by the next
+// R8: wrong credentials are tried as by one request, and not again by the next
 // report.
 func TestDiagnoseRejected(t *testing.T) {
 	o := newOrigin(t)
@@ -131,7 +131,7 @@ func TestDiagnoseRejected(t *testing.T) {
 	}
 }
 
-// A proxy that repeats all it ever got gets none of it into the report.
+// R35: a proxy that repeats all it ever got gets none of it into the report.
 func TestDiagnoseSecrets(t *testing.T) {
 	w := newWorld(t)
 	for way, target := range w.ways() {

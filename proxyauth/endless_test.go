@@ -36,8 +36,8 @@ var endlessAnswers = map[string]scripted.Answer{
 
 var endlessFields = scripted.Endless(filler + strings.Repeat("y", 1000) + "\r\n")
 
-// What never ends is given up by its size, long before the deadline, and costs
-// little memory:
+// R5, R28, R34: what never ends is given up by its size, long before the deadline,
+// and costs little memory:
 //
 //	go test -tags gate -run '^TestEndlessAnswers$' -v ./proxyauth
 func TestEndlessAnswers(t *testing.T) {

@@ -39,7 +39,7 @@ func writeSecret(t testing.TB, text string) (path string) {
 	return path
 }
 
-// The proxy for http:// and https:// by each variable, alone and in conflict.
+// R31: the proxy for http:// and https:// by each variable, alone and in conflict.
 func TestFromEnvironmentProxies(t *testing.T) {
 	for name, test := range map[string]struct {
 		env                  map[string]string
@@ -148,7 +148,7 @@ func TestFromEnvironmentCGI(t *testing.T) {
 	require.Equal(t, "http://a:1", u.String())
 }
 
-// A broken value gives one clear line, without what is secret in it.
+// R35: a broken value gives one clear line, without what is secret in it.
 func TestFromEnvironmentMistakes(t *testing.T) {
 	const raw = `: a special character in the user name or password is not percent-encoded: write "@" as %40, "/" as %2F, "\" as %5C, ` +
 		`"#" as %23, "?" as %3F, "%" as %25 and a blank as %20, or use PROXY_USER and PROXY_PASS`

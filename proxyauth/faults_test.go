@@ -49,6 +49,9 @@ func (f fault) patience() time.Duration {
 	return 20 * time.Second
 }
 
+// R8, R32, R34, R35: whatever fault hits a leg, at whatever byte, the request ends
+// as it may, its body is closed once, the account is spared, and no error shows a
+// secret.
 func TestFaults(t *testing.T) {
 	y := &faultCounts{outcomes: make(map[string]int)}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // runs leave much behind

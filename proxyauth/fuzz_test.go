@@ -29,10 +29,10 @@ var fuzzSchemes = [][]proxyauth.Scheme{
 	{proxyauth.Negotiate()},
 }
 
-// FuzzTransport: whatever a proxy answers, to whatever leg, a request ends, in a
-// response or in an error and never in the proxy's 407; its body is closed once;
-// no connection and no goroutine is left; and no credentials go anywhere but to
-// the proxy, nor into an error.
+// R29, R34, R35: whatever a proxy answers, to whatever leg, a request ends, in a
+// response or in an error and never in the proxy's 407; its body is closed once; no
+// connection and no goroutine is left; and no credentials go anywhere but to the
+// proxy, nor into an error.
 //
 // A NUL ends an answer. Of shape, the way out (forward, tunnel, DialContext),
 // the schemes and the kind of body are taken.

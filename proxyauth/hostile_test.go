@@ -56,7 +56,7 @@ func after(answered []scripted.Answer, then ...scripted.Answer) scripted.Script 
 	return scripted.InTurn(slices.Concat(answered, then)...)
 }
 
-// Whatever a proxy answers, to whatever leg, and wherever it stops: an error
+// R34: whatever a proxy answers, to whatever leg, and wherever it stops: an error
 // within the deadline, and nothing left behind (the bubble watches).
 func TestHostileProxies(t *testing.T) {
 	for stage, answered := range stages {
@@ -83,30 +83,6 @@ func TestHostileProxies(t *testing.T) {
 					})
 				})
 			}
-		}
-	}
-}
-
-// A connection on which an answer had two lengths is not used again, whatever
-// the answer was.
-func TestTwoLengths(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	const lengths = "Content-Length: 4\r\nContent-Length: 40\r\n\r\nabcd"
-	for name, text := range map[string]scripted.Answer{"407": denied(lengths), "final": scripted.Raw("HTTP/1.1 200 OK\r\n" + lengths)} {
-		for stage, answered := range stages {
-			t.Run(stage+"/"+name, func(t *testing.T) {
-				s := w.scripted(after(answered, text, scripted.PassWith("origin")))
-				tr := w.through(s)
-				_, _, err := fetch(tr, w.HTTP.URL)
-				require.ErrorContains(t, err, "Content-Length")
-				for range 3 {
-					requireOK(t, tr, w.HTTP.URL)
-				}
-				bad := len(answered)
-				on := s.RequestsOn()
-				require.NotContains(t, on[bad+1:], on[bad])
-			})
 		}
 	}
 }

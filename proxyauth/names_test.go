@@ -2,18 +2,19 @@ package proxyauth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -123,6 +124,42 @@ func TestNameOfProxy(t *testing.T) {
 	}
 }
 
+// R20, R23: the name of the service is HTTP/ and the host of the proxy URL as it is
+// written, whichever address that leads to.
+func TestServiceIsNamedByURL(t *testing.T) {
+	for name, auth := range map[string]proxytest.Auth{
+		"NTLM": proxytest.NTLM{}, "Negotiate": proxytest.Negotiate{NTLM: &proxytest.NTLM{}},
+	} {
+		for _, host := range []string{"proxy.corp.example", "proxy", "прокси.example"} {
+			t.Run(name+"/"+host, func(t *testing.T) {
+				w := newWorld(t)
+				p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				tr := w.newTransport(p)
+				tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: host + ":3128"})
+				tr.Base.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return w.dial(ctx, network, p.URL.Host)
+				}
+				requireOK(t, tr, w.HTTP.URL)
+				legs := p.Transcript()
+				_, token, _ := strings.Cut(legs[len(legs)-1].Header.Get("Proxy-Authorization"), " ")
+				message, err := base64.StdEncoding.DecodeString(token)
+				require.NoError(t, err)
+				want := map[bool]string{true: "xn--h1adldfi.example", false: host}[host == "прокси.example"]
+				require.Contains(t, string(message), utf16le("HTTP/"+want))
+			})
+		}
+	}
+}
+
+// utf16le returns the bytes of an ASCII text in UTF-16, as NTLM writes it.
+func utf16le(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		b.Write([]byte{c, 0})
+	}
+	return b.String()
+}
+
 // With a Resolver the proxy gets an address, and the next one where it cannot
 // reach that; TLS still verifies the name.
 func TestResolver(t *testing.T) {
@@ -195,15 +232,4 @@ func dnsAnswering(t *testing.T, ips ...[4]byte) func(context.Context, string, st
 		var d net.Dialer
 		return d.DialContext(ctx, "udp", server.LocalAddr().String())
 	}
-}
-
-// Without a proxy the zone of an address counts.
-func TestZoneWithoutProxy(t *testing.T) {
-	dialed := ""
-	tr := &proxyauth.Transport{Base: &http.Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
-		dialed = addr
-		return nil, net.ErrClosed
-	}}}
-	tr.DialContext(t.Context(), "tcp", "[fe80::1%eth0]:22")
-	require.Equal(t, "[fe80::1%eth0]:22", dialed)
 }

@@ -1,10 +1,8 @@
 package proxyauth_test
 
 import (
-	"net/http"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -54,38 +51,12 @@ func negotiated(p *proxytest.Proxy) (tokens, denials int) {
 	return tokens, denials
 }
 
-// After kinit as somebody else no connection or tunnel of the former user is used.
-func TestNegotiateKinitAsAnother(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: map[string]string{"alice": "1", "bob": "2"}})
-			tr := newTransport(t, p, o)
-			tr.Credentials = nil
-			ticket := withTicket(t, p)
-			tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(ticket)}
-			for _, user := range []string{"alice", "alice", "bob", "alice"} {
-				p.Reset()
-				require.NoError(t, p.WriteTicketCache(ticket.CachePath, user, time.Hour))
-				for range 2 {
-					requireOK(t, tr, url)
-				}
-				for _, leg := range p.Transcript() {
-					require.Equal(t, user, leg.User)
-				}
-			}
-		})
-	}
-}
-
-// Once Negotiate is known there is no 407: a token in the first request of a new
-// connection, and one for each connection or for each request.
+// R24, R25: once Negotiate is known there is no 407: a token in the first request
+// of a new connection, and one for each connection or for each request.
 func TestNegotiateTrips(t *testing.T) {
 	t.Parallel()
 	for name, auth := range map[string]proxytest.Negotiate{
 		"remembers":        {RequireMutual: true, FinalToken: true},
-		"without AP-REP":   {},
 		"for each request": {PerRequest: true, FinalToken: true},
 	} {
 		for _, start := range []func(proxytest.Config) *proxytest.Proxy{proxytest.New, proxytest.NewTLS} {
@@ -115,6 +86,8 @@ func TestNegotiateTrips(t *testing.T) {
 	}
 }
 
+// R25, R33: 500 requests of 50 goroutines cost one 407; more only where the proxy
+// forgets its connections, until that is known.
 func TestNegotiateConcurrently(t *testing.T) {
 	for _, perRequest := range []bool{false, true} {
 		for _, way := range ways {
@@ -141,8 +114,8 @@ func TestNegotiateConcurrently(t *testing.T) {
 	}
 }
 
-// Channel binding and mutual authentication, verified by the proxy, and refused
-// when wrong.
+// R24: channel binding and mutual authentication, verified by the proxy, and
+// refused when wrong.
 func TestNegotiateBinding(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -166,46 +139,8 @@ func TestNegotiateBinding(t *testing.T) {
 	}
 }
 
-// A proxy that offers all four: Kerberos with a ticket; without one the user
-// name and password go by NTLM.
-func TestNegotiateChoice(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t)
-	all := []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}, proxytest.Negotiate{}}
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: all, Users: alice})
-			requireOK(t, newKerberosTransport(t, p, o), url)
-			require.NotContains(t, sent(p), "NTLM")
-			require.Contains(t, sent(p), "Negotiate")
-
-			p.Reset()
-			tr := newTransport(t, p, o)
-			requireOK(t, tr, url)
-			require.Equal(t, []string{"NTLM", "NTLM"}, sent(p))
-
-			// Credentials of another user than the ticket's.
-			p.SetUser("bob", "b")
-			p.Reset()
-			tr = newKerberosTransport(t, p, o)
-			tr.Credentials = proxyauth.UserPassword("bob", "b")
-			requireOK(t, tr, url)
-			require.Equal(t, []string{"NTLM", "NTLM"}, sent(p))
-
-			// An expired ticket and no credentials: the error says so.
-			options := withTicket(t, p)
-			require.NoError(t, p.WriteTicketCache(options.CachePath, "alice", -time.Hour))
-			tr = newTransport(t, p, o)
-			tr.Credentials = nil
-			tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(options)}
-			_, _, err := fetch(tr, url)
-			require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
-			require.ErrorContains(t, err, "kinit")
-		})
-	}
-}
-
-// NTLM inside SPNEGO where there is no ticket, and raw under the name Negotiate.
+// R8, R24: NTLM inside SPNEGO where there is no ticket, and raw under the name
+// Negotiate.
 func TestNegotiateNTLM(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
@@ -235,73 +170,8 @@ func TestNegotiateNTLM(t *testing.T) {
 	}
 }
 
-// A proxy that takes Kerberos alone, and a user without a ticket: the next
-// scheme.
-func TestNegotiateFallsThrough(t *testing.T) {
-	o := newOrigin(t)
-	for way, url := range o.ways() {
-		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}, proxytest.Basic{Realm: "r"}}, Users: alice})
-			requireOK(t, newTransport(t, p, o), url)
-			requested := sent(p)
-			require.Equal(t, "Basic", requested[len(requested)-1])
-
-			tr := newTransport(t, p, o)
-			tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate()}
-			_, _, err := fetch(tr, url)
-			require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
-			require.ErrorContains(t, err, "Kerberos")
-		})
-	}
-}
-
-// A refusal is one, in whatever words: a password goes out once.
-func TestNegotiateRejectToken(t *testing.T) {
-	w := newWorld(t)
-	const reject = "oQcwBaADCgEC" // NegTokenResp, negState reject
-	var final atomic.Int32
-	s := w.scripted(func(req *http.Request) scripted.Answer {
-		switch field := req.Header.Get("Proxy-Authorization"); {
-		case field == "":
-			return scripted.Challenge("Negotiate")
-		case strings.HasPrefix(field, "Negotiate TlRM"): // the answer to a bare type 2
-			final.Add(1)
-			return scripted.Challenges("Negotiate " + reject)
-		}
-		return scripted.Challenges("Negotiate " + stubType2) // bare
-	})
-	tr := w.through(s)
-	for range 5 {
-		_, _, err := fetch(tr, w.HTTP.URL)
-		require.ErrorIs(t, err, proxyauth.ErrRejected)
-	}
-	require.EqualValues(t, 1, final.Load())
-}
-
-// A ticket cache that becomes another user's counts for the next handshake, and
-// one of another realm not at all.
-func TestNegotiateCacheChanges(t *testing.T) {
-	o := newOrigin(t)
-	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: map[string]string{"alice": "", "bob": ""}})
-	options := withTicket(t, p)
-	tr := newTransport(t, p, o)
-	tr.Credentials, tr.Schemes = nil, []proxyauth.Scheme{proxyauth.Negotiate(options)}
-	requireOK(t, tr, o.HTTP.URL)
-	require.NoError(t, p.WriteTicketCache(options.CachePath, "bob", time.Hour))
-	tr.CloseIdleConnections()
-	p.Reset()
-	requireOK(t, tr, o.HTTP.URL)
-	require.Equal(t, 1, p.Attempts("bob"))
-	require.Zero(t, p.Attempts("alice"))
-
-	tr = newTransport(t, p, o)
-	tr.Credentials = proxyauth.UserPassword("bob@OTHER.EXAMPLE", "open barley")
-	tr.Schemes = []proxyauth.Scheme{proxyauth.Negotiate(options)}
-	_, _, err := fetch(tr, o.HTTP.URL)
-	require.Error(t, err)
-}
-
-// A ticket that has expired is the error's cause on a route that was in use, too.
+// R26: a ticket that has expired is the error's cause on a route that was in use,
+// too.
 func TestNegotiateTicketExpires(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Negotiate{}}, Users: alice})

@@ -188,7 +188,7 @@ func TestRetryConnect(t *testing.T) {
 	}
 }
 
-// Rejected credentials are never repeated, nor are credentials that may have
+// R8: rejected credentials are never repeated, nor are credentials that may have
 // been: some proxies hang up on them.
 func TestRetryNeverCredentials(t *testing.T) {
 	challenge := scripted.Challenge("Basic", "realm", "r")

@@ -19,7 +19,7 @@ var sambaUsers = map[string]string{
 	"wrong1":       "x1", "wrong2": "x2", "wrong3": "x3", "wrong4": "x4",
 }
 
-// NTLM against squid and a Samba AD domain controller.
+// R8, R17, R18: NTLM against squid and a Samba AD domain controller.
 func TestSambaNTLM(t *testing.T) {
 	ad := startSamba(t, sambaUsers)
 	s := startSquid(t, "ntlm", sambaUsers, "AD_DIR="+ad.dir)
@@ -80,7 +80,7 @@ func TestSambaNTLM(t *testing.T) {
 	testNTLMLoad(t, s, alice)
 }
 
-// The same load on squid's own NTLM, without a domain.
+// R17: the same load on squid's own NTLM, without a domain.
 func TestSquidNTLM(t *testing.T) {
 	users := map[string]string{"alice": "open sesame"}
 	s := startSquid(t, "ntlm", users)

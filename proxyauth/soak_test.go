@@ -29,8 +29,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
-// TestSoak sends many requests by all schemes and ways through proxies that are
-// restarted, forget their nonces, drop their connections and change passwords.
+// R34: TestSoak sends many requests by all schemes and ways through proxies that
+// are restarted, forget their nonces, drop their connections and change passwords.
 // Each ends in its own answer, or in an error that is right at that time; after
 // each disturbance requests succeed again; and nothing piles up.
 //

@@ -184,7 +184,7 @@ func TestCredentialFileKubernetes(t *testing.T) {
 	require.Equal(t, "alice:two", ask(t, source, proxyURL))
 }
 
-// The password changes at the proxy and in the file: the next request passes,
+// R8: the password changes at the proxy and in the file: the next request passes,
 // at the cost of one refusal at most.
 func TestRotatedFile(t *testing.T) {
 	o := newOrigin(t)
@@ -313,7 +313,7 @@ func TestTicketAfterAllSources(t *testing.T) {
 	}
 }
 
-// Nothing that holds secrets shows them, however it is printed.
+// R35: nothing that holds secrets shows them, however it is printed.
 func TestSourcesPrintNoSecrets(t *testing.T) {
 	path := writeSecret(t, "alice:"+hush)
 	password := writeSecret(t, hush)
@@ -376,4 +376,65 @@ func TestFileEncodings(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, proxyauth.Credentials{Username: "alice", Password: "secret"}, got, name)
 	}
+}
+
+var errVault = errors.New("vault is sealed")
+
+type failing struct{}
+
+func (failing) ProxyCredentials(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+	return proxyauth.Credentials{}, errVault
+}
+
+func TestCredentialSources(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: map[string]string{"alice": "open sesame", `CORP\bob`: "p@ss:w/rd"}})
+	via := func(tr *watchedTransport, user, password string) {
+		tr.Proxy = http.ProxyURL(p.URLFor(user, password))
+	}
+
+	tr := newTransport(t, p, o) // userinfo of the URL
+	tr.Credentials = nil
+	via(tr, `CORP\bob`, "p@ss:w/rd")
+	requireOK(t, tr, o.HTTP.URL)
+	requireOK(t, tr, o.HTTPS.URL)
+	require.Empty(t, o.proxyFields())
+
+	tr = newTransport(t, p, o) // the source before the URL
+	via(tr, "nobody", "nothing")
+	requireOK(t, tr, o.HTTP.URL)
+
+	tr = newTransport(t, p, o) // the URL where the source has nothing
+	tr.Credentials = proxyauth.UserPassword("", "")
+	via(tr, "alice", "open sesame")
+	requireOK(t, tr, o.HTTP.URL)
+
+	t.Setenv("PROXY_USER", "alice")
+	t.Setenv("PROXY_PASS", "open sesame")
+	tr = newTransport(t, p, o)
+	tr.Credentials = nil
+	requireOK(t, tr, o.HTTP.URL)
+
+	tr = newTransport(t, p, o)
+	tr.Credentials = failing{}
+	_, _, err := fetch(tr, o.HTTP.URL)
+	require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+	require.ErrorIs(t, err, errVault)
+	require.ErrorContains(t, err, "sealed")
+}
+
+func TestCredentialRequest(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Proxy = http.ProxyURL(p.URLFor("x", "y"))
+	var got proxyauth.CredentialRequest
+	tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		got = req
+		return proxyauth.Credentials{Username: "alice", Password: "open sesame"}, nil
+	})
+	requireOK(t, tr, o.HTTP.URL)
+	require.Equal(t, "Digest", got.Scheme)
+	require.Equal(t, "proxy test", got.Realm)
+	require.Equal(t, p.URL.String(), got.Proxy.String(), "without userinfo")
 }

@@ -156,8 +156,9 @@ func (o *origin) received() []string {
 	return slices.Clone(o.bodies)
 }
 
-// Not parallel, and wrong credentials of users of their own: squid may let a
-// wrong Digest password pass while a right one of the same user is under way.
+// R8, R10, R16: not parallel, and wrong credentials of users of their own: squid
+// may let a wrong Digest password pass while a right one of the same user is under
+// way.
 func TestSquid(t *testing.T) {
 	const password = "open sesame"
 	for _, scheme := range []string{"Basic", "Digest"} {
@@ -223,7 +224,7 @@ func TestSquid(t *testing.T) {
 	}
 }
 
-// Names and passwords reach squid byte by byte: UTF-8, colons, blanks also at
+// R9: names and passwords reach squid byte by byte: UTF-8, colons, blanks also at
 // the end. In a proxy URL they are percent-encoded.
 func TestSquidNames(t *testing.T) {
 	t.Parallel()
@@ -261,8 +262,8 @@ func TestSquidNames(t *testing.T) {
 	}
 }
 
-// squid passes an origin's 407 on without its challenge; that request fails, and
-// no other.
+// R29: squid passes an origin's 407 on without its challenge; the caller gets it,
+// and nothing is sent for it.
 func TestSquidOrigin407(t *testing.T) {
 	users := map[string]string{"alice": "open sesame"}
 	for _, scheme := range []string{"basic", "digest", "ntlm"} {
@@ -293,8 +294,8 @@ func TestSquidOrigin407(t *testing.T) {
 	}
 }
 
-// squid refuses a nonce after so many uses, and after its counts came out of
-// order, both while many requests use it.
+// R13, R14: squid refuses a nonce after so many uses, and after its counts came
+// out of order, both while many requests use it.
 func TestSquidNonceMaxCount(t *testing.T) {
 	t.Parallel()
 	const goroutines, requests = 20, 500
@@ -324,8 +325,8 @@ func TestSquidNonceMaxCount(t *testing.T) {
 	}
 }
 
-// The stronger scheme is taken, wherever it stands. Wrong credentials may be
-// tried with the other one too, and that is all. (squid 5 offers only Digest
+// R6, R8: the stronger scheme is taken, wherever it stands. Wrong credentials may
+// be tried with the other one too, and that is all. (squid 5 offers only Digest
 // after a wrong Digest, so that there it is one attempt.)
 func TestSquidBothSchemes(t *testing.T) {
 	t.Parallel()
@@ -361,110 +362,10 @@ func TestSquidBothSchemes(t *testing.T) {
 	}
 }
 
-// big is a body that fits into no buffer on the way.
-var big = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
-
-// postBig sends big to o by way of rt, as a body that can be sent again or as a
-// stream, and fails unless all of it comes back.
-func postBig(rt http.RoundTripper, o *origin, stream bool) error {
-	var body io.Reader = bytes.NewReader(big)
-	if stream {
-		body = struct{ io.Reader }{body} // http.NewRequest does not know this type
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", o.HTTP.URL+"/", body)
-	if err != nil {
-		return err
-	}
-	if (req.GetBody == nil) != stream {
-		return errors.New("GetBody is not as the test wants it")
-	}
-	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	echo, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != 200 || !bytes.HasSuffix(echo, big)) {
-		err = fmt.Errorf("status %d, %d bytes: %.200s", resp.StatusCode, len(echo), echo)
-	}
-	return err
-}
-
-// requireBig requires that big has reached o n times, and nothing else has.
-func requireBig(t *testing.T, o *origin, n int) {
-	t.Helper()
-	bodies := o.received()
-	require.Equal(t, n, len(bodies)) // not Len, which would print them
-	for _, body := range bodies {
-		require.True(t, body == string(big), "%d bytes of %d, or others", len(body), len(big))
-	}
-}
-
-func TestSquidPOST(t *testing.T) {
-	t.Parallel()
-	for _, scheme := range []string{"Basic", "Digest"} {
-		t.Run(scheme, func(t *testing.T) {
-			t.Parallel()
-			s := startSquid(t, strings.ToLower(scheme), alice, "NONCE_MAX_COUNT=5")
-			source := proxyauth.UserPassword("alice", alice["alice"])
-			for _, w := range s.ways() {
-				if w.method == "CONNECT" {
-					continue // no body goes to the proxy
-				}
-				w.method = "POST"
-				for name, stream := range map[string]bool{"GetBody": false, "stream": true} {
-					t.Run(w.String()+" cold "+name, func(t *testing.T) {
-						o := newOrigin(t)
-						require.NoError(t, postBig(w.transport(t, o, source), o, stream))
-						requireBig(t, o, 1)
-						want := []squidEntry{w.entry(o, 407, "", ""), w.entry(o, 200, "alice", scheme)}
-						if stream {
-							want[0].Method = "OPTIONS" // asks first, without the body
-						}
-						require.Equal(t, want, w.log(t, o, len(want)))
-						require.Empty(t, o.proxyFields())
-					})
-
-					// In a row, squid names the next nonce in time, but not when they
-					// come at once: then it refuses some. A stream must not have been
-					// touched by then. Nor must the next leg take the connection on
-					// which squid was still to read a body: it never answers there.
-					t.Run(w.String()+" warm "+name, func(t *testing.T) {
-						const posts = 20
-						o := newOrigin(t)
-						tr := w.transport(t, o, source)
-						for range posts {
-							require.NoError(t, postBig(tr, o, stream))
-						}
-						requireBig(t, o, posts)
-						t.Logf("%d in a row: %v", posts, statuses(w.log(t, o, posts+1)))
-
-						together(t, posts, func() error { return postBig(tr, o, stream) })
-						requireBig(t, o, 2*posts)
-						counts := statuses(w.log(t, o, 2*posts+1))
-						t.Logf("and %d at once: %v", posts, counts)
-						require.Equal(t, 2*posts, counts["200 "+scheme])
-						if scheme == "Basic" {
-							require.Equal(t, map[string]int{"407": 1, "200 Basic": 2 * posts}, counts)
-							return
-						}
-						// One for each at the most: refused for its count, or asking
-						// for a nonce to itself once others were.
-						require.NotZero(t, counts["407 Digest"])
-						require.LessOrEqual(t, counts["407"]+counts["407 Digest"], 1+posts)
-					})
-				}
-			}
-		})
-	}
-}
-
-// 1,000 goroutines on a cold route learn the challenge once. Counts come out of
-// order by any number of connections, and squid refuses a nonce after that
-// unless told not to: then the first burst finds that out, and from the second
-// one on each request has a nonce to itself and none is refused.
+// R13, R33: 1,000 goroutines on a cold route learn the challenge once. Counts come
+// out of order by any number of connections, and squid refuses a nonce after that
+// unless told not to: then the first burst finds that out, and from the second one
+// on each request has a nonce to itself and none is refused.
 func TestSquidBurst(t *testing.T) {
 	t.Parallel()
 	const burst, conns = 1000, 64
@@ -510,6 +411,8 @@ func TestSquidBurst(t *testing.T) {
 	}
 }
 
+// R27: HTTP/2 and any bytes go through a tunnel of squid, whose direction of the
+// client ends by itself.
 func TestSquidTunnel(t *testing.T) {
 	t.Parallel()
 	s := startSquid(t, "digest basic", alice)

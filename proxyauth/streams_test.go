@@ -1,14 +1,19 @@
 package proxyauth_test
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scripted"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/proxytest"
 )
 
@@ -71,7 +76,7 @@ func liveHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// A stream that cannot be rewound arrives whole through a cold proxy, once,
+// R32: a stream that cannot be rewound arrives whole through a cold proxy, once,
 // nothing else gets to the origin, and no more than a few buffers of it are in
 // memory. The second one goes by what is known.
 func TestStreams(t *testing.T) {
@@ -111,5 +116,111 @@ func TestStreams(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// streamed returns a POST whose body can be read only once.
+func streamed(t testing.TB, url string, r io.Reader) *http.Request {
+	req, err := http.NewRequest("POST", url, struct{ io.Reader }{r})
+	require.NoError(t, err)
+	require.Nil(t, req.GetBody)
+	return req
+}
+
+// R14, R32: with short-lived nonces a streamed upload would be lost half-way to a
+// 407 that says stale=true; it waits for the proxy to ask for it instead.
+func TestDigestStreams(t *testing.T) {
+	o := newOrigin(t)
+	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", NonceUses: 2}}, Users: alice})
+	tr := newTransport(t, p, o)
+	tr.Base.ExpectContinueTimeout = 10 * time.Second
+	want := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	for range 6 {
+		resp, err := tr.RoundTrip(streamed(t, o.HTTP.URL, bytes.NewReader(want)))
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	require.Len(t, o.bodies, 6)
+	for _, body := range o.bodies {
+		require.Equal(t, string(want), body)
+	}
+	require.EqualValues(t, 6*len(want), p.Counts().BodyBytes, "each byte was sent once")
+}
+
+// R32: a proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
+// demands authentication when the body is gone. A stream ends in an error that
+// says what to do, never cut short or doubled.
+func TestBodyConsumed(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		got := 0
+		s := w.scripted(func(req *http.Request) scripted.Answer {
+			switch {
+			case req.Method == "OPTIONS":
+				return scripted.Raw("HTTP/1.1 204 No Content\r\n\r\n")
+			case req.Header.Get("Proxy-Authorization") == "":
+				io.Copy(io.Discard, req.Body) // unasked
+				return scripted.Challenge("Basic", "realm", "r")
+			}
+			body, _ := io.ReadAll(req.Body)
+			got = len(body)
+			return scripted.Status(200)
+		})
+		tr := w.through(s)
+		stream := &countedBody{Reader: strings.NewReader("some text")}
+		_, err := post(t, tr, w.HTTP.URL, stream)
+		require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
+		require.ErrorContains(t, err, "GetBody")
+		synctest.Wait()
+		require.EqualValues(t, 1, stream.closed.Load())
+
+		// The failure has taught how to begin the next time.
+		_, err = post(t, tr, w.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
+		require.NoError(t, err)
+		require.Equal(t, 9, got)
+	})
+}
+
+// R32: a stream of unknown length with a method that has seldom a body: net/http
+// would read ahead whether there is one.
+func TestStreamWithoutLength(t *testing.T) {
+	for _, method := range []string{"GET", "DELETE", "PUT"} {
+		for _, auth := range []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}} {
+			o := newOrigin(t)
+			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+			tr := newTransport(t, p, o)
+			for range 2 { // cold, warm
+				req, err := http.NewRequest(method, o.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
+				require.NoError(t, err)
+				resp, err := tr.RoundTrip(req)
+				require.NoError(t, err)
+				resp.Body.Close()
+			}
+			require.Equal(t, []string{"some text", "some text"}, o.bodies)
+		}
+	}
+}
+
+// Credentials of the caller's own go with a stream, too.
+func TestOwnAuthorizationOfStream(t *testing.T) {
+	w := newWorld(t)
+	s := w.scripted(func(req *http.Request) scripted.Answer {
+		if req.Header.Get("Proxy-Authorization") != "Bearer token" {
+			return scripted.Challenge("Bearer")
+		}
+		return scripted.PassWith("origin")
+	})
+	for _, body := range []io.Reader{strings.NewReader("replayed"), io.MultiReader(strings.NewReader("a stream"))} {
+		tr := w.through(s)
+		tr.Credentials = nil
+		req, err := http.NewRequest("POST", w.HTTP.URL, body)
+		require.NoError(t, err)
+		req.Header.Set("Proxy-Authorization", "Bearer token")
+		resp, err := tr.RoundTrip(req)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
 	}
 }

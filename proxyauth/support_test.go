@@ -5,6 +5,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +40,7 @@ func eachScheme(t *testing.T, f func(t *testing.T, o *origin, p *proxytest.Proxy
 	}
 }
 
+// R27, R29: a tunnel by each scheme, each direction of which ends by itself.
 func TestDialContextAs(t *testing.T) {
 	t.Parallel()
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,7 +64,7 @@ func TestDialContextAs(t *testing.T) {
 	})
 }
 
-// The scheme is that of the second of two proxies.
+// R27, R29: the scheme is that of the second of two proxies.
 func TestChainAs(t *testing.T) {
 	t.Parallel()
 	eachScheme(t, func(t *testing.T, o *origin, p *proxytest.Proxy, tr *watchedTransport) {
@@ -73,4 +77,21 @@ func TestChainAs(t *testing.T) {
 		}
 		require.Equal(t, first.Counts().Tunnels, p.Counts().Connections)
 	})
+}
+
+// The subtests that guides/support.md names are schemes of eachScheme. (The test of
+// the guides reads sources, where names of subtests are not to be seen.)
+func TestSupportedSchemes(t *testing.T) {
+	guide, err := os.ReadFile("guides/support.md")
+	require.NoError(t, err)
+	schemes := make(map[string]bool)
+	for name := range waysIn {
+		schemes[strings.ReplaceAll(name, " ", "_")] = true
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z]+)/([^`]+)`").FindAllStringSubmatch(string(guide), -1)
+	require.NotEmpty(t, named)
+	for _, n := range named {
+		require.Contains(t, []string{"TestDialContextAs", "TestChainAs"}, n[1])
+		require.True(t, schemes[n[2]], "%s has no subtest %s", n[1], n[2])
+	}
 }

@@ -241,7 +241,7 @@ func authorizations(p *proxytest.Proxy) (values []string) {
 	return values
 }
 
-// The watch sees what there is to see.
+// R35: the watch sees what there is to see.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	for what, shape := range secretShapes() {

@@ -63,7 +63,7 @@ func TestEnvironment(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), io.Discard, "", "https://ci.example", "1"), "proxyconnect tcp: dial tcp 127.0.0.1:9:")
 }
 
-// What is not a URL may hold a password, which no error repeats.
+// R35: what is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{
 		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",

@@ -37,7 +37,7 @@ func TestEnvironment(t *testing.T) {
 	require.ErrorContains(t, run(io.Discard, "", "grpc.example:443"), "proxy http://127.0.0.1:9")
 }
 
-// What is not a URL may hold a password, which no error repeats.
+// R35: what is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{
 		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
@@ -48,8 +48,8 @@ func TestProxyIsNotShown(t *testing.T) {
 	}
 }
 
-// Through proxies that demand NTLM and Digest, to a name that only the proxy
-// can resolve. Two clients have a tunnel each.
+// R16, R17, R27: through proxies that demand NTLM and Digest, to a name that only
+// the proxy can resolve. Two clients have a tunnel each.
 func TestProxies(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	server := newServer()
@@ -96,7 +96,7 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// Grpc connects again and again, but a wrong password is sent once. Its errors
+// R8: gRPC connects again and again, but a wrong password is sent once. Its errors
 // have the text of ours and do not unwrap.
 func TestWrongPassword(t *testing.T) {
 	defer goleak.VerifyNone(t)

@@ -43,8 +43,8 @@ func TestRun(t *testing.T) {
 	require.Equal(t, "200 OK: 0 bytes\n", out.String())
 }
 
-// Kerberos from the environment, again and again until it is told to stop. One
-// token, and no 407 at all, since nothing but Negotiate is allowed.
+// R24, R25: Kerberos from the environment, again and again until it is told to
+// stop. One token, and no 407 at all, since nothing but Negotiate is allowed.
 func TestEnvironment(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
@@ -85,7 +85,7 @@ func (s *stopAfter) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// What is not a URL may hold a password, which no error repeats.
+// R35: what is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{
 		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",

@@ -9,9 +9,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Every row is there, with 200, and the fewest requests and 407s that its
-// scheme can do with, whatever the environment says; and all that was started
-// has ended.
+// R10, R16, R17, R25, R35: every row is there, with 200, and the fewest requests
+// and 407s that its scheme can do with, whatever the environment says; and all
+// that was started has ended.
 func TestRun(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Setenv("HTTP_PROXY", "http://proxy.invalid:3128")

@@ -172,7 +172,7 @@ func echo(w http.ResponseWriter, req *http.Request) {
 	io.Copy(w, req.Body)
 }
 
-// Each method, each way, and the fewest 407s: what the library is for.
+// R16, R17: each method, each way, and the fewest 407s: what the library is for.
 func TestThrough(t *testing.T) {
 	for name, auth := range map[string]proxytest.Auth{"NTLM": proxytest.NTLM{}, "Digest": proxytest.Digest{Realm: "r"}} {
 		t.Run(name, func(t *testing.T) {
@@ -234,6 +234,7 @@ func TestForwardedAsItIs(t *testing.T) {
 	w.authenticated(t, 1)
 }
 
+// R30: trailers of requests and responses pass, announced or not.
 func TestTrailers(t *testing.T) {
 	w := newWorld(t, settings{}, func(w http.ResponseWriter, req *http.Request) {
 		io.Copy(io.Discard, req.Body)
@@ -317,7 +318,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// The body of an upload is held nowhere: all that the process allocates
+// R32: the body of an upload is held nowhere: all that the process allocates
 // meanwhile, for client, relay, proxy and origin, is less than it.
 func TestUploadIsNotBuffered(t *testing.T) {
 	const size = 64 << 20
@@ -344,6 +345,7 @@ func TestUploadIsNotBuffered(t *testing.T) {
 	}
 }
 
+// R30: after 101 the connection passes through the relay byte by byte.
 func TestUpgrade(t *testing.T) {
 	w := newWorld(t, settings{}, func(w http.ResponseWriter, req *http.Request) {
 		require.Equal(t, "websocket", req.Header.Get("Upgrade"))
@@ -394,7 +396,7 @@ func TestEarlyHints(t *testing.T) {
 	require.NotContains(t, resp.Header, "Content-Type")
 }
 
-// The client is asked for its body when the origin wants it, and not before.
+// R30: the client is asked for its body when the origin wants it, and not before.
 func TestExpectContinue(t *testing.T) {
 	w := newWorld(t, settings{}, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/no" {
@@ -459,8 +461,8 @@ func TestCutAnswer(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Errors of the library are the relay's, with its text, and no question to the
-// client.
+// R8, R35: errors of the library are the relay's, with its text, and no question
+// to the client.
 func TestErrors(t *testing.T) {
 	w := newWorld(t, settings{password: "hush"}, echo)
 	resp, text := w.get(t, plainURL)
@@ -583,7 +585,7 @@ func TestStatusOfErrors(t *testing.T) {
 	}
 }
 
-// What bypasses the proxy does not meet it.
+// R31: what bypasses the proxy does not meet it.
 func TestBypass(t *testing.T) {
 	w := newWorld(t, settings{}, echo)
 	for _, url := range []string{w.plain.URL, w.secure.URL} {

@@ -73,7 +73,7 @@ func TestKnownHosts(t *testing.T) {
 	require.ErrorContains(t, run(io.Discard, "", s.Addr(), "uptime"), "key is unknown")
 }
 
-// What is not a URL may hold a password, which no error repeats.
+// R35: what is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{
 		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
@@ -84,8 +84,8 @@ func TestProxyIsNotShown(t *testing.T) {
 	}
 }
 
-// Commands, and bytes both ways through a forwarded port, through proxies that
-// demand NTLM and Digest. Each connection is one tunnel.
+// R16, R17, R27: commands, and bytes both ways through a forwarded port, through
+// proxies that demand NTLM and Digest. Each connection is one tunnel.
 func TestProxies(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	s, err := newServer()

@@ -96,7 +96,7 @@ func digest() proxytest.Auth {
 	return proxytest.Digest{Realm: "corp", Algorithms: []string{"SHA-256"}}
 }
 
-// Who gets to see what, on the wire.
+// R27, R29, R35: who gets to see what, on the wire.
 func TestSecrets(t *testing.T) {
 	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "corp"}, "Digest": digest(), "NTLM": proxytest.NTLM{}} {
 		for scheme, start := range map[string]func(proxytest.Config) *proxytest.Proxy{"http": proxytest.New, "https": proxytest.NewTLS} {

@@ -36,7 +36,7 @@ func TestEnvironment(t *testing.T) {
 	require.ErrorContains(t, run(io.Discard, "", "wss://echo.example/"), "proxy http://127.0.0.1:9")
 }
 
-// What is not a URL may hold a password, which no error repeats.
+// R35: what is not a URL may hold a password, which no error repeats.
 func TestProxyIsNotShown(t *testing.T) {
 	for _, proxy := range []string{
 		"http://alice:1234%zz@127.0.0.1:1", "alice:1234@127.0.0.1:1", "http://alice:1234#5@127.0.0.1:1", "http://",
@@ -47,9 +47,9 @@ func TestProxyIsNotShown(t *testing.T) {
 	}
 }
 
-// ws:// and wss:// through proxies that demand NTLM and Digest. The legs tell
-// that ws:// was forwarded, wss:// and a client that dials went through a
-// tunnel, and that a second connection costs no 407 with Digest.
+// R16, R17, R27, R30: ws:// and wss:// through proxies that demand NTLM and
+// Digest. The legs tell that ws:// was forwarded, wss:// and a client that dials
+// went through a tunnel, and that a second connection costs no 407 with Digest.
 func TestProxies(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	plain := httptest.NewServer(http.HandlerFunc(serve))

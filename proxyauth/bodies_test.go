@@ -41,7 +41,7 @@ func post(t testing.TB, rt http.RoundTripper, url string, body io.ReadCloser) (*
 	return resp, err
 }
 
-// A body is sent whole exactly once, whatever is not known of the proxy yet.
+// R32: a body is sent whole exactly once, whatever is not known of the proxy yet.
 func TestBodies(t *testing.T) {
 	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
 	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}} {
@@ -82,8 +82,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// A proxy that does not know Expect: what can be replayed is, and for a stream a
-// leg without a body asks first.
+// R32: a proxy that does not know Expect: what can be replayed is, and for a
+// stream a leg without a body asks first.
 func TestBodiesWithoutExpect(t *testing.T) {
 	want := strings.Repeat("x", 100_000)
 	for name, auth := range map[string]proxytest.Auth{"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}} {
@@ -120,8 +120,9 @@ func legs(p *proxytest.Proxy) (legs []string) {
 	return legs
 }
 
-// Where OPTIONS needs no authentication, as for the preflights of browsers, the
-// legs before the last are the request without its body, once that was refused.
+// R32: where OPTIONS needs no authentication, as for the preflights of browsers,
+// the legs before the last are the request without its body, once that was
+// refused.
 func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
 		"replayed": func() io.Reader { return strings.NewReader("the body") },
@@ -159,8 +160,8 @@ func TestBodiesWhereOptionsAreExempt(t *testing.T) {
 	}
 }
 
-// The connection ends behind the OPTIONS, when the body is about to go, be it that
-// the proxy sends what nobody has asked for: each body is closed once.
+// R32, R34: the connection ends behind the OPTIONS, when the body is about to go,
+// be it that the proxy sends what nobody has asked for: each body is closed once.
 func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 	for name, replayed := range map[string]bool{"replayed": true, "stream": false} {
 		t.Run(name, func(t *testing.T) {
@@ -203,60 +204,7 @@ func TestBodiesBehindAProbeThatEnds(t *testing.T) {
 	}
 }
 
-// A proxy that leaves no way: it lets OPTIONS pass, does not know Expect, and
-// demands authentication when the body is gone. A stream ends in an error that
-// says what to do, never cut short or doubled.
-func TestBodyConsumed(t *testing.T) {
-	inBubble(t, func(t *testing.T, w *world) {
-		got := 0
-		s := w.scripted(func(req *http.Request) scripted.Answer {
-			switch {
-			case req.Method == "OPTIONS":
-				return scripted.Raw("HTTP/1.1 204 No Content\r\n\r\n")
-			case req.Header.Get("Proxy-Authorization") == "":
-				io.Copy(io.Discard, req.Body) // unasked
-				return scripted.Challenge("Basic", "realm", "r")
-			}
-			body, _ := io.ReadAll(req.Body)
-			got = len(body)
-			return scripted.Status(200)
-		})
-		tr := w.through(s)
-		stream := &countedBody{Reader: strings.NewReader("some text")}
-		_, err := post(t, tr, w.HTTP.URL, stream)
-		require.ErrorIs(t, err, proxyauth.ErrBodyConsumed)
-		require.ErrorContains(t, err, "GetBody")
-		synctest.Wait()
-		require.EqualValues(t, 1, stream.closed.Load())
-
-		// The failure has taught how to begin the next time.
-		_, err = post(t, tr, w.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
-		require.NoError(t, err)
-		require.Equal(t, 9, got)
-	})
-}
-
-// A stream of unknown length with a method that has seldom a body: net/http
-// would read ahead whether there is one.
-func TestStreamWithoutLength(t *testing.T) {
-	for _, method := range []string{"GET", "DELETE", "PUT"} {
-		for _, auth := range []proxytest.Auth{proxytest.Basic{Realm: "r"}, proxytest.Digest{Realm: "r"}, proxytest.NTLM{}} {
-			o := newOrigin(t)
-			p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
-			tr := newTransport(t, p, o)
-			for range 2 { // cold, warm
-				req, err := http.NewRequest(method, o.HTTP.URL, &countedBody{Reader: strings.NewReader("some text")})
-				require.NoError(t, err)
-				resp, err := tr.RoundTrip(req)
-				require.NoError(t, err)
-				resp.Body.Close()
-			}
-			require.Equal(t, []string{"some text", "some text"}, o.bodies)
-		}
-	}
-}
-
-// RoundTrip closes the body on every path.
+// R32: RoundTrip closes the body on every path.
 func TestBodyIsClosedOnErrors(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -288,7 +236,7 @@ func TestBodyIsClosedOnErrors(t *testing.T) {
 	})
 }
 
-// A user's own Expect is left alone.
+// R30: a user's own Expect is left alone.
 func TestOwnExpect(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: digestAndBasic(), Users: alice})
@@ -305,8 +253,8 @@ func TestOwnExpect(t *testing.T) {
 	require.Equal(t, http.Header{"Expect": {"100-continue"}}, req.Header, "the caller's request is not changed")
 }
 
-// A 417 is the proxy's that knows no Expect (RFC 9110 §10.1.1): the request goes
-// again, with another nonce count.
+// R13, R32: a 417 is the proxy's that knows no Expect (RFC 9110 §10.1.1): the
+// request goes again, with another nonce count.
 func TestExpectationFailed(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		counted := regexp.MustCompile(`nonce="([^"]*)".*nc=(\w+)`)
@@ -338,7 +286,7 @@ func TestExpectationFailed(t *testing.T) {
 	})
 }
 
-// A 417 of the origin that has taken the body is the answer.
+// R30, R32: a 417 of the origin that has taken the body is the answer.
 func TestOriginExpectationFailed(t *testing.T) {
 	o := newOrigin(t)
 	o.handler = func(w http.ResponseWriter, req *http.Request) { w.WriteHeader(http.StatusExpectationFailed) }
@@ -349,26 +297,4 @@ func TestOriginExpectationFailed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 417, resp.StatusCode)
 	require.Equal(t, []string{"a stream"}, o.bodies)
-}
-
-// Credentials of the caller's own go with a stream, too.
-func TestOwnAuthorizationOfStream(t *testing.T) {
-	w := newWorld(t)
-	s := w.scripted(func(req *http.Request) scripted.Answer {
-		if req.Header.Get("Proxy-Authorization") != "Bearer token" {
-			return scripted.Challenge("Bearer")
-		}
-		return scripted.PassWith("origin")
-	})
-	for _, body := range []io.Reader{strings.NewReader("replayed"), io.MultiReader(strings.NewReader("a stream"))} {
-		tr := w.through(s)
-		tr.Credentials = nil
-		req, err := http.NewRequest("POST", w.HTTP.URL, body)
-		require.NoError(t, err)
-		req.Header.Set("Proxy-Authorization", "Bearer token")
-		resp, err := tr.RoundTrip(req)
-		require.NoError(t, err)
-		resp.Body.Close()
-		require.Equal(t, 200, resp.StatusCode)
-	}
 }
