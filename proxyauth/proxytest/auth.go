@@ -8,8 +8,9 @@ import (
 // Auth is a scheme of authentication as a proxy offers it: [Basic], [Digest],
 // [NTLM] or [Negotiate].
 type Auth interface {
-	// start returns the scheme at work in one proxy, with its state.
-	start(p *Proxy) scheme
+	// start returns the scheme at work in one proxy, with its state and with
+	// the users that it asks for.
+	start(p *Proxy, accounts *accounts) scheme
 }
 
 // scheme is one offered scheme at work in one proxy. State that a scheme
@@ -67,7 +68,8 @@ func reject(reason string) verdict {
 // it.
 func (x *exchange) authenticate() bool {
 	p := x.c.p
-	if len(p.schemes) == 0 && len(p.behaviour.Challenges) == 0 {
+	x.schemes = p.space(x.leg.HostPort()).schemes
+	if len(x.schemes) == 0 && len(p.behaviour.Challenges) == 0 {
 		return true
 	}
 	tried, v := x.verify()
@@ -93,7 +95,7 @@ func (x *exchange) authenticate() bool {
 		}
 	}
 	challenges := append([]string(nil), p.behaviour.Challenges...)
-	for _, s := range p.schemes {
+	for _, s := range x.schemes {
 		if s == tried && v.challenges != nil {
 			challenges = append(challenges, v.challenges...)
 		} else {
@@ -113,7 +115,7 @@ func (x *exchange) verify() (tried scheme, v verdict) {
 	fields := x.r.Header["Proxy-Authorization"]
 	switch {
 	case len(fields) == 0:
-		for _, s := range x.c.p.schemes {
+		for _, s := range x.schemes {
 			if s, ok := s.(connScheme); ok {
 				if user, ok := s.resume(x.c); ok {
 					return s, verdict{outcome: resumed, user: user}
@@ -125,7 +127,7 @@ func (x *exchange) verify() (tried scheme, v verdict) {
 		return nil, reject("more than one Proxy-Authorization field")
 	}
 	name, credentials, _ := strings.Cut(fields[0], " ")
-	for _, s := range x.c.p.schemes {
+	for _, s := range x.schemes {
 		if strings.EqualFold(name, s.name()) {
 			return s, s.verify(x, credentials)
 		}

@@ -18,10 +18,10 @@ type Basic struct {
 
 type basic struct {
 	Basic
-	p *Proxy
+	accounts *accounts
 }
 
-func (b Basic) start(p *Proxy) scheme { return &basic{b, p} }
+func (b Basic) start(_ *Proxy, accounts *accounts) scheme { return &basic{b, accounts} }
 
 func (b *basic) name() string { return "Basic" }
 
@@ -42,7 +42,7 @@ func (b *basic) verify(_ *exchange, credentials string) verdict {
 	if !ok {
 		return reject("Basic: no colon after the user name")
 	}
-	if expected, ok := b.p.password(user); !ok || password != expected {
+	if expected, ok := b.accounts.password(user); !ok || password != expected {
 		return verdict{outcome: wrong, user: user, reason: "Basic: wrong user name or password"}
 	}
 	return verdict{outcome: accepted, user: user}

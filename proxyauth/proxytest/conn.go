@@ -109,7 +109,8 @@ type exchange struct {
 	body   *body     // what the client sends; nil for an empty body
 	whole  io.Reader // the body, if it had to be read before forwarding
 
-	info *info // for the answer to an accepted request; may be nil
+	schemes []scheme // offered for the target
+	info    *info    // for the answer to an accepted request; may be nil
 
 	expects   atomic.Bool // the client waits for 100 (Continue)
 	handshake bool        // the answer is a step of a handshake of the connection

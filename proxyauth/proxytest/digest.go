@@ -162,7 +162,7 @@ func (a algorithm) proof(secret, nonce, nc, cnonce, qop, a2, contentHash string)
 // digest is Digest at work.
 type digest struct {
 	Digest
-	p          *Proxy
+	accounts   *accounts
 	algorithms []algorithm
 
 	mu     sync.Mutex
@@ -185,7 +185,7 @@ type session struct {
 	cnonces map[string]string // the first of each user
 }
 
-func (d Digest) start(p *Proxy) scheme {
+func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
 	if d.QOP == nil {
 		d.QOP = []string{"auth"}
 	}
@@ -198,7 +198,7 @@ func (d Digest) start(p *Proxy) scheme {
 	if len(names) == 0 {
 		names = []string{""}
 	}
-	s := &digest{Digest: d, p: p, nonces: make(map[string]*nonce)}
+	s := &digest{Digest: d, accounts: accounts, nonces: make(map[string]*nonce)}
 	for _, name := range names {
 		a, ok := newAlgorithm(name)
 		if !ok {
@@ -299,7 +299,7 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 	if r.hashed {
 		user, password, known = d.unhash(r)
 	} else {
-		password, known = d.p.password(user)
+		password, known = d.accounts.password(user)
 	}
 
 	d.mu.Lock()
@@ -374,9 +374,9 @@ func (d *digest) info(r response, n *nonce, secret string) *info {
 // unhash returns the user whose hashed name is in the response or, if there
 // is none, the hash itself.
 func (d *digest) unhash(r response) (user, password string, known bool) {
-	d.p.mu.Lock()
-	defer d.p.mu.Unlock()
-	for user, password := range d.p.users {
+	d.accounts.mu.Lock()
+	defer d.accounts.mu.Unlock()
+	for user, password := range d.accounts.passwords {
 		if r.hash(user, d.Realm) == r.user {
 			return user, password, true
 		}

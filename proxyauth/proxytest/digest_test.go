@@ -252,7 +252,7 @@ func TestDigestMisuse(t *testing.T) {
 					t.Errorf("%+v is accepted", d)
 				}
 			}()
-			d.start(nil)
+			d.start(nil, nil)
 		}()
 	}
 }

@@ -1,0 +1,40 @@
+package proxytest
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// HostPort returns the host and the port that the request is for, in lower
+// case, whether it is CONNECT or to be forwarded. It is "" if the request names
+// none.
+func (l Leg) HostPort() string {
+	if l.Method == http.MethodConnect {
+		return strings.ToLower(l.Target)
+	}
+	u, err := url.Parse(l.Target)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return strings.ToLower(net.JoinHostPort(u.Hostname(), port))
+}
+
+// contains reports whether the target is among those listed, each a host, for
+// any port, or a host and a port.
+func contains(targets []string, hostPort string) bool {
+	host, _, _ := net.SplitHostPort(hostPort)
+	return slices.ContainsFunc(targets, func(t string) bool {
+		return strings.EqualFold(t, hostPort) || strings.EqualFold(t, host)
+	})
+}
