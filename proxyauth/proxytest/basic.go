@@ -25,7 +25,7 @@ func (b Basic) start(_ *Proxy, accounts *accounts) scheme { return &basic{b, acc
 
 func (b *basic) name() string { return "Basic" }
 
-func (b *basic) challenges(*conn) []string {
+func (b *basic) challenges(*exchange) []string {
 	challenge := "Basic realm=" + quote(b.Realm)
 	if b.Charset != "" {
 		challenge += ", charset=" + quote(b.Charset)

@@ -110,6 +110,8 @@ type exchange struct {
 	whole  io.Reader // the body, if it had to be read before forwarding
 
 	schemes []scheme // offered for the target
+	tried   scheme   // that of the credentials; nil: none of them
+	own     []string // its challenges, if they depend on the credentials
 	info    *info    // for the answer to an accepted request; may be nil
 
 	expects   atomic.Bool // the client waits for 100 (Continue)
@@ -296,7 +298,7 @@ func (x *exchange) answer(status int, header http.Header, text string) {
 	}
 	a.Close = x.close
 
-	b.delay(p.ctx)
+	p.wait(b.Delay)
 	p.mu.Lock()
 	x.leg.Status = status
 	if challenge {

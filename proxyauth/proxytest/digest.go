@@ -214,7 +214,7 @@ func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
 
 func (d *digest) name() string { return "Digest" }
 
-func (d *digest) challenges(*conn) []string {
+func (d *digest) challenges(*exchange) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.challenge(false)

@@ -169,7 +169,7 @@ func (a Negotiate) start(p *Proxy, accounts *accounts) scheme {
 
 func (n *negotiate) name() string { return "Negotiate" }
 
-func (n *negotiate) challenges(*conn) []string { return []string{"Negotiate"} }
+func (n *negotiate) challenges(*exchange) []string { return []string{"Negotiate"} }
 
 // resume ends a negotiation that is under way: its next token had to come now.
 func (n *negotiate) resume(c *conn) (user string, ok bool) {

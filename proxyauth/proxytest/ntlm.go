@@ -178,7 +178,7 @@ func (a NTLM) start(p *Proxy, accounts *accounts) scheme {
 
 func (n *ntlm) name() string { return "NTLM" }
 
-func (n *ntlm) challenges(*conn) []string { return []string{"NTLM"} }
+func (n *ntlm) challenges(*exchange) []string { return []string{"NTLM"} }
 
 // resume ends a handshake that is under way: its type 3 had to come now.
 func (n *ntlm) resume(c *conn) (user string, ok bool) {

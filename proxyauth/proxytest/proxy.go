@@ -91,6 +91,7 @@ type Proxy struct {
 	accepted           int      // connections ever, which numbers them
 	spaces             []*space // the last is that of Config.Auth
 	record             record
+	outage             outage
 }
 
 // New starts a proxy that is reached by plain TCP. The caller closes it. It

@@ -38,3 +38,22 @@ func contains(targets []string, hostPort string) bool {
 		return strings.EqualFold(t, hostPort) || strings.EqualFold(t, host)
 	})
 }
+
+// admit reports whether a request that has authenticated, or need not, may go
+// on to its target. If not it has answered it.
+func (x *exchange) admit(user string) bool {
+	p, b := x.c.p, &x.c.p.behaviour
+	var a Answer
+	switch {
+	case user != "" && contains(b.Denied, x.leg.HostPort()):
+		a.Status = http.StatusProxyAuthRequired
+	case b.Access != nil:
+		a = b.Access(p.copyLeg(x.leg))
+	}
+	if user != "" && a.decides() {
+		p.mu.Lock()
+		p.record.denied[user]++
+		p.mu.Unlock()
+	}
+	return !x.give(a, "the rules of access say no")
+}
