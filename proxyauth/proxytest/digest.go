@@ -2,18 +2,11 @@ package proxytest
 
 import (
 	"bytes"
-	"crypto/md5"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -107,58 +100,6 @@ type Digest struct {
 // maxContent is how much content of a request is read for auth-int, in bytes.
 const maxContent = 64 << 20
 
-// algorithms are the hash functions, without "-sess".
-var algorithms = map[string]func() hash.Hash{
-	"MD5":         md5.New,
-	"SHA-256":     sha256.New,
-	"SHA-512-256": sha512.New512_256,
-}
-
-// algorithm is how a challenge has secrets hashed.
-type algorithm struct {
-	name string // as in the challenge; "" if it names none
-	new  func() hash.Hash
-	sess bool
-}
-
-func newAlgorithm(name string) (algorithm, bool) {
-	base, sess := strings.CutSuffix(name, "-sess")
-	if name == "" {
-		base = "MD5"
-	}
-	f, ok := algorithms[base]
-	return algorithm{name, f, sess}, ok
-}
-
-// hash hashes the parts, joined by colons: H of RFC 7616, and KD too.
-func (a algorithm) hash(parts ...string) string {
-	h := a.new()
-	io.WriteString(h, strings.Join(parts, ":"))
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// secret is H(A1) (RFC 7616, section 3.4.2). The nonce and the cnonce are
-// those the session began with.
-func (a algorithm) secret(user, realm, password, nonce, cnonce string) string {
-	secret := a.hash(user, realm, password)
-	if a.sess {
-		secret = a.hash(secret, nonce, cnonce)
-	}
-	return secret
-}
-
-// proof is the response, or rspauth (RFC 7616, sections 3.4.1 and 3.5), for
-// H(A1) and A2 without its content; the qop is "" for RFC 2069.
-func (a algorithm) proof(secret, nonce, nc, cnonce, qop, a2, contentHash string) string {
-	switch qop {
-	case "":
-		return a.hash(secret, nonce, a.hash(a2))
-	case "auth-int":
-		a2 += ":" + contentHash
-	}
-	return a.hash(secret, nonce, nc, cnonce, qop, a.hash(a2))
-}
-
 // digest is Digest at work.
 type digest struct {
 	Digest
@@ -167,22 +108,6 @@ type digest struct {
 
 	mu     sync.Mutex
 	nonces map[string]*nonce // all that were ever made
-}
-
-// nonce is one the proxy has made. digest.mu guards what changes.
-type nonce struct {
-	algorithm string
-	made      time.Time
-	uses      int    // how often it was accepted
-	count     uint64 // highest nonce count accepted
-	session   *session
-}
-
-// session spans a nonce and those announced after it. For the "-sess"
-// algorithms its secret does not change with them (RFC 7616, section 3.4.2).
-type session struct {
-	nonce   string
-	cnonces map[string]string // the first of each user
 }
 
 func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
@@ -249,31 +174,6 @@ func (d *digest) challenge(stale bool) []string {
 	return challenges
 }
 
-// newNonce makes a nonce; it begins a session unless given one. The caller
-// holds d.mu.
-func (d *digest) newNonce(a algorithm, s *session) string {
-	value := rand.Text()
-	if s == nil {
-		s = &session{nonce: value, cnonces: make(map[string]string)}
-	}
-	d.nonces[value] = &nonce{algorithm: a.name, made: time.Now(), session: s}
-	return value
-}
-
-// response is what well-formed credentials say.
-type response struct {
-	algorithm
-	user     string // as claimed, still hashed if hashed
-	hashed   bool
-	nonce    string
-	uri      string
-	response string
-	qop      string // "" for RFC 2069, and then there are no cnonce and nc
-	cnonce   string
-	nc       string
-	count    uint64 // nc
-}
-
 func (d *digest) verify(x *exchange, credentials string) verdict {
 	params, err := parseParams(credentials)
 	if err != nil {
@@ -329,13 +229,6 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 	return verdict{outcome: accepted, user: user, info: d.info(r, n, secret)}
 }
 
-// isStale reports whether a nonce is too old. The caller holds d.mu.
-func (d *digest) isStale(n *nonce) bool {
-	return d.AlwaysStale ||
-		d.NonceUses > 0 && n.uses >= d.NonceUses ||
-		d.NonceLifetime > 0 && time.Since(n.made) > d.NonceLifetime
-}
-
 // info returns what to tell a client of an accepted response. The caller
 // holds d.mu.
 func (d *digest) info(r response, n *nonce, secret string) *info {
@@ -370,131 +263,6 @@ func (d *digest) info(r response, n *nonce, secret string) *info {
 	}
 	return i
 }
-
-// unhash returns the user whose hashed name is in the response or, if there
-// is none, the hash itself.
-func (d *digest) unhash(r response) (user, password string, known bool) {
-	d.accounts.mu.Lock()
-	defer d.accounts.mu.Unlock()
-	for user, password := range d.accounts.passwords {
-		if r.hash(user, d.Realm) == r.user {
-			return user, password, true
-		}
-	}
-	return r.user, "", false
-}
-
-// read checks all that can be checked without knowing the user (RFC 7616,
-// section 3.4).
-func (d *digest) read(params map[string]param) (r response, err error) {
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		switch name {
-		case "username", "realm", "nonce", "uri", "response", "cnonce", "opaque":
-			if !params[name].quoted {
-				return r, fmt.Errorf("the value of %s must be quoted", name)
-			}
-		case "algorithm", "qop", "nc", "userhash", "username*":
-			if params[name].quoted {
-				return r, fmt.Errorf("the value of %s must not be quoted", name)
-			}
-		}
-	}
-	for _, name := range []string{"realm", "nonce", "uri", "response"} {
-		if _, ok := params[name]; !ok {
-			return r, fmt.Errorf("the parameter %s is missing", name)
-		}
-	}
-	if realm := params["realm"].value; realm != d.Realm {
-		return r, fmt.Errorf("realm=%q is not that of the challenge", realm)
-	}
-	if opaque, ok := params["opaque"]; opaque.value != d.Opaque || ok != (d.Opaque != "") {
-		return r, fmt.Errorf("opaque=%q is not that of the challenge", opaque.value)
-	}
-	r.nonce, r.uri, r.response = params["nonce"].value, params["uri"].value, params["response"].value
-	if err := d.readAlgorithm(&r, params); err != nil {
-		return r, err
-	}
-	if len(r.response) != 2*r.new().Size() || !isLowerHex(r.response) {
-		return r, fmt.Errorf("response=%q is not %d lower-case hexadecimal digits", r.response, 2*r.new().Size())
-	}
-	if err := d.readUser(&r, params); err != nil {
-		return r, err
-	}
-	return r, d.readQOP(&r, params)
-}
-
-// readAlgorithm checks that the algorithm is that of the nonce or, if the
-// nonce is unknown, one of those offered.
-func (d *digest) readAlgorithm(r *response, params map[string]param) error {
-	name, given := params["algorithm"]
-	d.mu.Lock()
-	n := d.nonces[r.nonce]
-	d.mu.Unlock()
-	for _, a := range d.algorithms {
-		if a.name == name.value && given == (a.name != "") && (n == nil || n.algorithm == a.name) {
-			r.algorithm = a
-			return nil
-		}
-	}
-	return fmt.Errorf("algorithm=%q is not that of the challenge", name.value)
-}
-
-// readUser reads the name of the user in any of its three forms.
-func (d *digest) readUser(r *response, params map[string]param) (err error) {
-	plain, isPlain := params["username"]
-	extended, isExtended := params["username*"]
-	switch hashed := params["userhash"]; hashed.value {
-	case "true":
-		r.hashed = true
-	case "", "false":
-	default:
-		return fmt.Errorf("userhash=%s is neither true nor false", hashed.value)
-	}
-	switch {
-	case r.hashed && !d.UserHash:
-		return fmt.Errorf("userhash=true was not offered")
-	case r.hashed && isExtended:
-		return fmt.Errorf("username* is not for a hashed name")
-	case isPlain && isExtended:
-		return fmt.Errorf("both username and username* are given")
-	case isPlain:
-		r.user = plain.value
-	case isExtended:
-		if r.user, err = decodeExtended(extended.value); err != nil {
-			return fmt.Errorf("username*: %v", err)
-		}
-	default:
-		return fmt.Errorf("the parameter username is missing")
-	}
-	return nil
-}
-
-// readQOP reads qop and what comes with it: all three, or none.
-func (d *digest) readQOP(r *response, params map[string]param) error {
-	for _, name := range []string{"qop", "cnonce", "nc"} {
-		if _, ok := params[name]; ok != (len(d.QOP) > 0) {
-			if ok {
-				return fmt.Errorf("the parameter %s is given, but no qop was offered", name)
-			}
-			return fmt.Errorf("the parameter %s is missing", name)
-		}
-	}
-	if len(d.QOP) == 0 {
-		return nil
-	}
-	r.qop, r.cnonce, r.nc = params["qop"].value, params["cnonce"].value, params["nc"].value
-	if !slices.Contains(d.QOP, r.qop) {
-		return fmt.Errorf("qop=%s was not offered", r.qop)
-	}
-	if len(r.nc) != 8 || !isLowerHex(r.nc) {
-		return fmt.Errorf("nc=%s is not 8 lower-case hexadecimal digits", r.nc)
-	}
-	var err error
-	r.count, err = strconv.ParseUint(r.nc, 16, 32)
-	return err
-}
-
-func isLowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 // isTarget reports whether the uri names the target of the request.
 func isTarget(uri string, r *http.Request) bool {
