@@ -111,6 +111,7 @@ type exchange struct {
 
 	schemes []scheme // offered for the target
 	tried   scheme   // that of the credentials; nil: none of them
+	opaque  string   // in the credentials, if they are of Digest
 	own     []string // its challenges, if they depend on the credentials
 	info    *info    // for the answer to an accepted request; may be nil
 

@@ -20,7 +20,8 @@ import (
 // as in the challenge. Those that keep them are judged in this order: a wrong
 // response gets a fresh challenge; a right one with a nonce that is unknown
 // or too old gets a fresh challenge with stale=true; then the nonce count is
-// looked at.
+// looked at. NeverStale, StaleWrong and CountByOpaque change that as proxies
+// do that know less, or say less.
 type Digest struct {
 	// Realm is the realm named in the challenges.
 	Realm string
@@ -49,6 +50,10 @@ type Digest struct {
 
 	// Opaque is the opaque parameter. If it is empty there is none.
 	Opaque string
+
+	// Nonce, if it is not empty, is the nonce of every challenge, now and
+	// after a restart, as that of a proxy which has it in its source code.
+	Nonce string
 
 	// NonceUses is how many requests a nonce can be used for; after that it
 	// is stale. If it is 0 there is no limit.
@@ -79,8 +84,33 @@ type Digest struct {
 	// which requests overtaking each other do not survive.
 	ExactNC bool
 
+	// CountByOpaque counts for each opaque, of which the proxy makes its own,
+	// rather than for each nonce: Apache's mod_auth_digest with
+	// AuthDigestNcCheck. A challenge got by a request without credentials of
+	// Digest brings a new opaque. One got by a request with such keeps
+	// theirs, and its count begins anew, for the requests under way, too.
+	// Each request with an opaque counts, whatever becomes of it. The count
+	// is looked at before the age of the nonce, and one that is not exactly
+	// the next is refused with a fresh challenge, without stale=true. It
+	// cannot be had with an Opaque.
+	CountByOpaque bool
+
 	// AlwaysStale answers each right response with stale=true, for ever.
 	AlwaysStale bool
+
+	// StaleWrong says stale=true to wrong responses, too, as a proxy does that
+	// looks at the nonce alone. With AlwaysStale nobody ever learns whether a
+	// response was right.
+	StaleWrong bool
+
+	// NeverStale refuses a right response whose nonce is unknown or too old
+	// like a wrong one: with a fresh challenge that does not say stale=true.
+	// With NonceUses of 1 it makes one-time nonces. Nor does the proxy insist
+	// that credentials for an unknown nonce have its own realm, opaque,
+	// algorithm and quality of protection: they are of the time before a
+	// restart (see [Proxy.Restart]), or of another proxy behind the same name,
+	// and judged by the user's password for what they say.
+	NeverStale bool
 
 	// RspAuth proves to the client that the proxy knows the password (rspauth
 	// in Proxy-Authentication-Info; RFC 7616, section 3.5). With "auth-int"
@@ -106,8 +136,11 @@ type digest struct {
 	accounts   *accounts
 	algorithms []algorithm
 
+	forgiving bool // about credentials for challenges that were not its own
+
 	mu     sync.Mutex
 	nonces map[string]*nonce // all that were ever made
+	counts map[string]uint64 // by opaque, for CountByOpaque
 }
 
 func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
@@ -123,7 +156,13 @@ func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
 	if len(names) == 0 {
 		names = []string{""}
 	}
-	s := &digest{Digest: d, accounts: accounts, nonces: make(map[string]*nonce)}
+	if d.CountByOpaque && d.Opaque != "" {
+		panic("proxytest: with CountByOpaque the proxy makes each opaque")
+	}
+	s := &digest{
+		Digest: d, accounts: accounts, forgiving: d.NeverStale,
+		nonces: make(map[string]*nonce), counts: make(map[string]uint64),
+	}
 	for _, name := range names {
 		a, ok := newAlgorithm(name)
 		if !ok {
@@ -139,14 +178,15 @@ func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
 
 func (d *digest) name() string { return "Digest" }
 
-func (d *digest) challenges(*exchange) []string {
+func (d *digest) challenges(x *exchange) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.challenge(false)
+	return d.challenge(x, false)
 }
 
 // challenge makes fresh challenges. The caller holds d.mu.
-func (d *digest) challenge(stale bool) []string {
+func (d *digest) challenge(x *exchange, stale bool) []string {
+	opaque := d.opaque(x)
 	var challenges []string
 	for _, a := range d.algorithms {
 		c := "Digest realm=" + quote(d.Realm)
@@ -157,8 +197,8 @@ func (d *digest) challenge(stale bool) []string {
 			c += ", algorithm=" + a.name
 		}
 		c += ", nonce=" + quote(d.newNonce(a, nil))
-		if d.Opaque != "" {
-			c += ", opaque=" + quote(d.Opaque)
+		if opaque != "" {
+			c += ", opaque=" + quote(opaque)
 		}
 		if stale {
 			c += ", stale=true"
@@ -183,6 +223,7 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 	if err != nil {
 		return reject("Digest: " + err.Error())
 	}
+	x.opaque = r.opaque
 	if d.CheckURI && !isTarget(r.uri, x.r) {
 		return reject(fmt.Sprintf("Digest: uri=%q is not the target of the request", r.uri))
 	}
@@ -212,14 +253,19 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 			cnonce = c
 		}
 	}
-	secret := r.secret(user, d.Realm, password, first, cnonce)
+	secret := r.secret(user, r.realm, password, first, cnonce)
 	a2 := x.r.Method + ":" + r.uri
 	right := known && r.response == r.proof(secret, r.nonce, r.nc, r.cnonce, r.qop, a2, contentHash)
+	counted := d.count(r)
 	switch {
+	case !right && d.StaleWrong:
+		return verdict{outcome: wrong, user: user, reason: "Digest: wrong user name or password", challenges: d.challenge(x, true)}
 	case !right:
 		return verdict{outcome: wrong, user: user, reason: "Digest: wrong user name or password"}
-	case n == nil || d.isStale(n):
-		return verdict{outcome: again, user: user, reason: "Digest: the nonce is stale", challenges: d.challenge(true)}
+	case !counted:
+		return verdict{outcome: again, user: user, reason: "Digest: the nonce count is not as expected"}
+	case n == nil || r.foreign || d.isStale(n):
+		return verdict{outcome: again, user: user, reason: "Digest: the nonce is stale", challenges: d.challenge(x, !d.NeverStale)}
 	case r.qop != "" && (d.StrictNC && r.count <= n.count || d.ExactNC && r.count != n.count+1):
 		return verdict{outcome: again, user: user, reason: "Digest: the nonce count is not as expected"}
 	}
@@ -235,6 +281,7 @@ func (d *digest) info(r response, n *nonce, secret string) *info {
 	next := ""
 	if d.NextNonce && (d.NonceUses == 0 || n.uses >= d.NonceUses-1) {
 		next = "nextnonce=" + quote(d.newNonce(r.algorithm, n.session))
+		d.recount(r.opaque)
 	}
 	prove := d.RspAuth || d.BadRspAuth
 	if next == "" && !prove {

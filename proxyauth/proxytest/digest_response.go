@@ -11,6 +11,9 @@ import (
 // response is what well-formed credentials say.
 type response struct {
 	algorithm
+	foreign  bool // for a challenge of before a restart, or of another proxy
+	realm    string
+	opaque   string
 	user     string // as claimed, still hashed if hashed
 	hashed   bool
 	nonce    string
@@ -28,7 +31,7 @@ func (d *digest) unhash(r response) (user, password string, known bool) {
 	d.accounts.mu.Lock()
 	defer d.accounts.mu.Unlock()
 	for user, password := range d.accounts.passwords {
-		if r.hash(user, d.Realm) == r.user {
+		if r.hash(user, r.realm) == r.user {
 			return user, password, true
 		}
 	}
@@ -55,13 +58,17 @@ func (d *digest) read(params map[string]param) (r response, err error) {
 			return r, fmt.Errorf("the parameter %s is missing", name)
 		}
 	}
-	if realm := params["realm"].value; realm != d.Realm {
-		return r, fmt.Errorf("realm=%q is not that of the challenge", realm)
-	}
-	if opaque, ok := params["opaque"]; opaque.value != d.Opaque || ok != (d.Opaque != "") {
-		return r, fmt.Errorf("opaque=%q is not that of the challenge", opaque.value)
-	}
 	r.nonce, r.uri, r.response = params["nonce"].value, params["uri"].value, params["response"].value
+	r.realm, r.opaque = params["realm"].value, params["opaque"].value
+	r.foreign = d.isForeign(&r, params)
+	if !r.foreign {
+		if r.realm != d.Realm {
+			return r, fmt.Errorf("realm=%q is not that of the challenge", r.realm)
+		}
+		if _, given := params["opaque"]; !d.gave(r.opaque, given) {
+			return r, fmt.Errorf("opaque=%q is not that of the challenge", r.opaque)
+		}
+	}
 	if err := d.readAlgorithm(&r, params); err != nil {
 		return r, err
 	}
@@ -74,15 +81,46 @@ func (d *digest) read(params map[string]param) (r response, err error) {
 	return r, d.readQOP(&r, params)
 }
 
+// isForeign reports whether a response may be for a challenge that was not this
+// proxy's, or not since its restart.
+func (d *digest) isForeign(r *response, params map[string]param) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case !d.forgiving:
+		return false
+	case d.Nonce != "" && r.nonce == d.Nonce: // theirs may be the same
+		return r.realm != d.Realm || !slices.ContainsFunc(d.algorithms, func(a algorithm) bool {
+			return a.name == params["algorithm"].value
+		})
+	}
+	return d.nonces[r.nonce] == nil
+}
+
+// gave reports whether the proxy has given this opaque to a client, or none.
+func (d *digest) gave(opaque string, given bool) bool {
+	if !d.CountByOpaque {
+		return opaque == d.Opaque && given == (d.Opaque != "")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.counts[opaque]
+	return ok
+}
+
 // readAlgorithm checks that the algorithm is that of the nonce or, if the
 // nonce is unknown, one of those offered.
 func (d *digest) readAlgorithm(r *response, params map[string]param) error {
 	name, given := params["algorithm"]
+	if a, ok := newAlgorithm(name.value); ok && r.foreign {
+		r.algorithm = a
+		return nil
+	}
 	d.mu.Lock()
 	n := d.nonces[r.nonce]
 	d.mu.Unlock()
 	for _, a := range d.algorithms {
-		if a.name == name.value && given == (a.name != "") && (n == nil || n.algorithm == a.name) {
+		if a.name == name.value && given == (a.name != "") && (n == nil || n.algorithm == a.name || d.Nonce != "") {
 			r.algorithm = a
 			return nil
 		}
@@ -102,7 +140,7 @@ func (d *digest) readUser(r *response, params map[string]param) (err error) {
 		return fmt.Errorf("userhash=%s is neither true nor false", hashed.value)
 	}
 	switch {
-	case r.hashed && !d.UserHash:
+	case r.hashed && !d.UserHash && !r.foreign:
 		return fmt.Errorf("userhash=true was not offered")
 	case r.hashed && isExtended:
 		return fmt.Errorf("username* is not for a hashed name")
@@ -122,19 +160,25 @@ func (d *digest) readUser(r *response, params map[string]param) (err error) {
 
 // readQOP reads qop and what comes with it: all three, or none.
 func (d *digest) readQOP(r *response, params map[string]param) error {
+	offered := d.QOP
+	if _, ok := params["qop"]; r.foreign && ok {
+		offered = []string{"auth", "auth-int"}
+	} else if r.foreign {
+		offered = nil
+	}
 	for _, name := range []string{"qop", "cnonce", "nc"} {
-		if _, ok := params[name]; ok != (len(d.QOP) > 0) {
+		if _, ok := params[name]; ok != (len(offered) > 0) {
 			if ok {
 				return fmt.Errorf("the parameter %s is given, but no qop was offered", name)
 			}
 			return fmt.Errorf("the parameter %s is missing", name)
 		}
 	}
-	if len(d.QOP) == 0 {
+	if len(offered) == 0 {
 		return nil
 	}
 	r.qop, r.cnonce, r.nc = params["qop"].value, params["cnonce"].value, params["nc"].value
-	if !slices.Contains(d.QOP, r.qop) {
+	if !slices.Contains(offered, r.qop) {
 		return fmt.Errorf("qop=%s was not offered", r.qop)
 	}
 	if len(r.nc) != 8 || !isLowerHex(r.nc) {

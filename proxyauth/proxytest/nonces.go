@@ -24,7 +24,13 @@ type session struct {
 // newNonce makes a nonce; it begins a session unless given one. The caller
 // holds d.mu.
 func (d *digest) newNonce(a algorithm, s *session) string {
-	value := rand.Text()
+	value := d.Nonce
+	switch {
+	case value == "":
+		value = rand.Text()
+	case d.nonces[value] != nil:
+		return value
+	}
 	if s == nil {
 		s = &session{nonce: value, cnonces: make(map[string]string)}
 	}
@@ -37,4 +43,36 @@ func (d *digest) isStale(n *nonce) bool {
 	return d.AlwaysStale ||
 		d.NonceUses > 0 && n.uses >= d.NonceUses ||
 		d.NonceLifetime > 0 && time.Since(n.made) > d.NonceLifetime
+}
+
+// opaque returns the opaque for fresh challenges. The caller holds d.mu.
+func (d *digest) opaque(x *exchange) string {
+	if !d.CountByOpaque {
+		return d.Opaque
+	}
+	opaque := x.opaque
+	if _, ok := d.counts[opaque]; !ok {
+		opaque = rand.Text()
+		d.counts[opaque] = 0
+	}
+	d.recount(opaque)
+	return opaque
+}
+
+// recount begins to count anew for an opaque, if it counts. The caller holds
+// d.mu.
+func (d *digest) recount(opaque string) {
+	if _, ok := d.counts[opaque]; ok {
+		d.counts[opaque] = 0
+	}
+}
+
+// count counts a response for its opaque, and reports whether it says the same.
+// The caller holds d.mu.
+func (d *digest) count(r response) bool {
+	if _, ok := d.counts[r.opaque]; !ok {
+		return true // nothing is counted, or not for this one
+	}
+	d.counts[r.opaque]++
+	return r.qop == "" || r.count == d.counts[r.opaque]
 }
