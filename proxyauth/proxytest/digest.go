@@ -173,6 +173,9 @@ func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
 		}
 		s.algorithms = append(s.algorithms, a)
 	}
+	if d.Nonce != "" {
+		s.newNonce(s.algorithms[0], nil) // known before it is given to anybody
+	}
 	return s
 }
 
