@@ -71,14 +71,6 @@ func (x *exchange) give(a Answer, text string) bool {
 	return true
 }
 
-// readBody reads the body of a request that gets no answer, unless the client
-// waits to be asked for it.
-func (x *exchange) readBody() {
-	if x.body != nil && !x.expects.Load() {
-		x.body.drain()
-	}
-}
-
 // challenge answers 407 with the challenges of all schemes. Those of the scheme
 // that the client tried are x.own, unless that is nil.
 func (x *exchange) challenge(text string) {

@@ -1,7 +1,9 @@
 package proxytest
 
 import (
+	"context"
 	"encoding/base64"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -68,8 +70,11 @@ type credentialsTest struct {
 	*testing.T
 	p      *Proxy
 	scheme testScheme
-	line   string // of the request
+	line   string   // of the request
+	reach  dialFunc // dials the proxy
 }
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // eachScheme runs f in a bubble for each scheme, which is put into the
 // configuration, and for forwarded and tunnelled requests.
@@ -80,7 +85,7 @@ func eachScheme(t *testing.T, config Config, f func(t *credentialsTest)) {
 				config := config
 				config.Auth, config.Users = []Auth{scheme.auth}, users
 				inMemory(t, config, func(t *testing.T, p *Proxy, _ *raw) {
-					f(&credentialsTest{t, p, scheme, line})
+					f(&credentialsTest{t, p, scheme, line, p.dialer})
 				})
 			})
 		}
@@ -90,7 +95,7 @@ func eachScheme(t *testing.T, config Config, f func(t *credentialsTest)) {
 // dial dials the proxy.
 func (t *credentialsTest) dial() *raw {
 	t.Helper()
-	c := dialRawBy(t.T, t.p, t.p.dialer)
+	c := dialRawBy(t.T, t.p, t.reach)
 	c.SetDeadline(time.Time{})
 	return c
 }
