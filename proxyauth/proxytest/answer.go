@@ -13,13 +13,15 @@ import (
 // [Behaviour].Access: a status, or none at all. The zero value decides nothing:
 // the proxy does what it would have done.
 type Answer struct {
-	// Status is the status of the answer. A 407 comes with fresh challenges
-	// of all schemes, any other status without. If it is 0, and the answer
-	// is not one of those below, only the Delay counts.
+	// Status is the status of the answer. A 407 comes with Challenges, any
+	// other status without. If it is 0, and the answer is not one of those
+	// below, only the Delay counts.
 	Status int
 
-	// NoChallenge leaves the challenges out of a 407.
-	NoChallenge bool
+	// Challenges are the values of Proxy-Authenticate in a 407, for instance
+	// those of an origin. If it is nil they are fresh ones, of all schemes.
+	// If it is empty but not nil there are none.
+	Challenges []string
 
 	// Delay is how long the proxy waits before, in addition to
 	// Behaviour.Delay. The proxy does not notice meanwhile that the client has
@@ -61,8 +63,10 @@ func (x *exchange) give(a Answer, text string) bool {
 	case a.Close:
 		x.readBody()
 		x.close = true
-	case a.Status == http.StatusProxyAuthRequired && !a.NoChallenge:
+	case a.Status == http.StatusProxyAuthRequired && a.Challenges == nil:
 		x.challenge(text)
+	case a.Status == http.StatusProxyAuthRequired:
+		x.answer(a.Status, http.Header{"Proxy-Authenticate": a.Challenges}, text)
 	case a.Status != 0:
 		x.answer(a.Status, nil, text)
 	default:

@@ -25,7 +25,7 @@ func TestRefusal(t *testing.T) {
 		"403":            {Behaviour{Refusal: Answer{Status: 403}, RefuseWith: 401}, 403, false, 0, nil},
 		"late":           {Behaviour{Refusal: Answer{Delay: 30 * time.Second}}, 407, true, 30 * time.Second, nil},
 		"late 401":       {Behaviour{Refusal: Answer{Delay: time.Minute}, RefuseWith: 401}, 401, false, time.Minute, nil},
-		"no challenge":   {Behaviour{Refusal: Answer{NoChallenge: true}}, 407, false, 0, nil},
+		"no challenge":   {Behaviour{Refusal: Answer{Challenges: []string{}}}, 407, false, 0, nil},
 		"close":          {Behaviour{Refusal: Answer{Close: true}}, 0, false, 0, io.EOF},
 		"reset":          {Behaviour{Refusal: Answer{Reset: true, Delay: time.Second}}, 0, false, time.Second, syscall.ECONNRESET},
 		"never":          {Behaviour{Refusal: Answer{Never: true}}, 0, false, 0, nil},

@@ -6,7 +6,9 @@
 // is right (RFC 9110, section 11.7).
 //
 // What a proxy saw is kept in a transcript, what it did is counted, and a
-// [Behaviour] makes it as awkward as the proxies met in the field.
+// [Behaviour] makes it as awkward as the proxies met in the field. What goes
+// wrong for a while is set while it runs: [Proxy.SetDirectoryDown],
+// [Proxy.AnswerNext], [Proxy.Restart].
 //
 // The package is meant for tests only. It is strict on purpose: credentials
 // which a lenient proxy would accept, but which break a rule of the RFCs, are

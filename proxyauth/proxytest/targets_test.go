@@ -85,13 +85,15 @@ func TestAccess(t *testing.T) {
 
 		answer = Answer{Status: 401}
 		want(t.T, "challenges", len(t.status("401", true, 401).Header["Proxy-Authenticate"]), 0)
-		answer = Answer{Status: 407, NoChallenge: true}
+		answer = Answer{Status: 407, Challenges: []string{}}
 		want(t.T, "challenges", len(t.status("empty", true, 407).Header["Proxy-Authenticate"]), 0)
+		answer.Challenges = []string{"Basic realm=origin", "X"}
+		want(t.T, "challenges", strings.Join(t.status("of an origin", true, 407).Header["Proxy-Authenticate"], "|"), "Basic realm=origin|X")
 		answer = Answer{Status: 407}
 		t.offered("407", t.status("407", true, 407))
 		answer = Answer{Close: true}
 		t.send(true).ended()
-		want(t.T, "denied", t.p.Denied("alice"), 4)
+		want(t.T, "denied", t.p.Denied("alice"), 5)
 
 		seen.Store(nil)
 		t.status("wrong credentials", false, 407)
@@ -103,7 +105,7 @@ func TestAccess(t *testing.T) {
 		start := time.Now()
 		t.status("late", true, 200)
 		want(t.T, "after", time.Since(start).Round(time.Minute), time.Hour)
-		want(t.T, "denied", t.p.Denied("alice"), 4)
+		want(t.T, "denied", t.p.Denied("alice"), 5)
 	})
 }
 
@@ -133,7 +135,7 @@ func TestInfoOfDenied(t *testing.T) {
 	for status, told := range map[int]bool{0: true, 503: true, 407: false} {
 		config := Config{
 			Auth: []Auth{Digest{Realm: "r", NextNonce: true}}, Users: users,
-			Behaviour: Behaviour{Access: func(Leg) Answer { return Answer{Status: status, NoChallenge: true} }},
+			Behaviour: Behaviour{Access: func(Leg) Answer { return Answer{Status: status, Challenges: []string{}} }},
 		}
 		inMemory(t, config, func(t *testing.T, p *Proxy, c *raw) {
 			resp := newDigestClientOn(c, forwarded).ask()
