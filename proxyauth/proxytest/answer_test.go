@@ -76,16 +76,21 @@ func (p *Proxy) clientCount() int {
 
 // A proxy that never answers can be closed, and reads what a client sends.
 func TestNeverEnds(t *testing.T) {
-	config := Config{Behaviour: Behaviour{Access: func(Leg) Answer { return Answer{Never: true} }}}
+	config := Config{
+		Auth: []Auth{Basic{Realm: "r"}}, Users: users,
+		Behaviour: Behaviour{Access: func(Leg) Answer { return Answer{Never: true} }},
+	}
+	credentials := "Proxy-Authorization: " + basicCredentials("alice", "secret")
 	inMemory(t, config, func(t *testing.T, p *Proxy, c *raw) {
-		c.write("POST http://origin.example/ HTTP/1.1", "Host: origin.example", "Content-Length: 300000", "", strings.Repeat("b", 300_000))
+		c.write("POST http://origin.example/ HTTP/1.1", "Host: origin.example", credentials, "Content-Length: 300000", "", strings.Repeat("b", 300_000))
 		c.write(strings.Repeat("more", 100_000))
 		synctest.Wait()
 		want(t, "body", p.Counts().BodyBytes, 300_000)
 		waiting := dialRawBy(t, p, p.dialer)
-		waiting.write("POST http://origin.example/ HTTP/1.1", "Host: origin.example", "Content-Length: 3", "Expect: 100-continue", "", "")
+		waiting.write("POST http://origin.example/ HTTP/1.1", "Host: origin.example", credentials, "Content-Length: 3", "Expect: 100-continue", "", "")
 		synctest.Wait()
 		want(t, "requests", p.Counts().Requests, 2)
+		want(t, "denied", p.Denied("alice"), 2)
 		p.Close()
 		c.ended()
 		waiting.ended() // and has seen no 100 (Continue)

@@ -60,6 +60,29 @@ func TestNeverStale(t *testing.T) {
 	})
 }
 
+// A proxy that was not restarted insists on its own challenges.
+func TestUnknownNonce(t *testing.T) {
+	eachDigest(t, Digest{Realm: "r"}, func(t *testing.T, p *Proxy, c *digestClient, _ int) {
+		c.nonce = "unknown"
+		c.refused("unknown", true)
+		c.fields = map[string]string{"opaque": `""`}
+		c.status(400)
+		c.fields = nil
+		c.challenge["realm"] = param{value: "other"}
+		c.status(400)
+	})
+}
+
+// What the nonce makes of a challenge does not touch those of other schemes.
+func TestStaleBesideBasic(t *testing.T) {
+	config := Config{Auth: []Auth{Digest{Realm: "r", AlwaysStale: true}, Basic{Realm: "r"}}, Users: users}
+	inMemory(t, config, func(t *testing.T, p *Proxy, c *raw) {
+		fields := newDigestClientOn(c, forwarded).refused("right", true).Header["Proxy-Authenticate"]
+		want(t, "challenges", len(fields), 2)
+		want(t, "the second", fields[1], `Basic realm="r"`)
+	})
+}
+
 // Requirement 38: stale=true for ever, whatever the password.
 func TestStaleForEver(t *testing.T) {
 	d := Digest{Realm: "r", AlwaysStale: true, StaleWrong: true}
@@ -98,7 +121,7 @@ func TestConstantNonce(t *testing.T) {
 		p.Restart()
 		c.nc = 0
 		c.status(passed)
-		p.Restart(Digest{Realm: "other", Nonce: "n", NeverStale: true})
+		p.Restart(Digest{Realm: "other", Nonce: "n", NeverStale: true, Algorithms: []string{"MD5"}})
 		c.refused("of another realm", false)
 		c.challenge["realm"] = param{value: "other"}
 		c.challenge["algorithm"] = param{value: "SHA-512-256"}

@@ -6,8 +6,7 @@ package proxytest
 // unknown, handshakes that have begun cannot go on, and connections are not
 // authenticated any more. They stay open, as when squid is told to reconfigure;
 // see [Proxy.CloseClientConnections]. The users, the transcript and the counters
-// stay, and so do the keys of [Negotiate], if its realm and its encryption type
-// do.
+// stay, and so do the keys of [Negotiate], if its encryption type does.
 //
 // Credentials of [Digest] for a challenge from before get a fresh one, also if
 // their realm or their algorithm is not offered any more, with stale=true if the
@@ -56,7 +55,7 @@ func (d *digest) inherit(from scheme) {
 
 // inherit takes over the keys, which are in a file, so that tickets stay good.
 func (n *negotiate) inherit(from scheme) {
-	if old, ok := from.(*negotiate); ok && old.KerberosRealm == n.KerberosRealm && old.EncType == n.EncType {
+	if old, ok := from.(*negotiate); ok && old.EncType == n.EncType {
 		n.keys = old.keys
 	}
 }

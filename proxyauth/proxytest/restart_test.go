@@ -72,13 +72,15 @@ func TestRestartConnections(t *testing.T) {
 	})
 }
 
-// Tickets outlive a restart, unless the realm is another.
+// Tickets outlive a restart, unless the realm or the keys are others.
 func TestRestartTickets(t *testing.T) {
 	p, c := newNegotiate(t, Negotiate{})
 	p.Restart(Basic{Realm: "r"}, Negotiate{FinalToken: true})
 	c.status(c.simple(), 200, "")
 	c.mutual = true
 	c.status(c.simple(), 200, "")
+	p.Restart(Negotiate{EncType: 17})
+	c.status(c.simple(), 407, "")
 	p.Restart(Negotiate{KerberosRealm: "OTHER.EXAMPLE"})
 	c.status(c.simple(), 407, "")
 	c.login(p, "alice", 1e12)
