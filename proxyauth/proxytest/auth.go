@@ -70,12 +70,12 @@ func reject(reason string) verdict {
 // authenticate reports whether the request may pass. If not it has answered
 // it.
 func (x *exchange) authenticate() bool {
-	p, b, target := x.c.p, &x.c.p.behaviour, x.leg.HostPort()
-	x.schemes = p.space(target).schemes
+	p, b := x.c.p, &x.c.p.behaviour
+	x.schemes = x.space().schemes
 	if x.give(p.frontAnswer(), "answered in front of the proxy") {
 		return false
 	}
-	if len(x.schemes) == 0 && len(b.Challenges) == 0 || contains(b.Free, target) {
+	if len(x.schemes) == 0 && len(b.Challenges) == 0 || x.isFor(b.Free) {
 		return x.admit("")
 	}
 	tried, v := x.verify()
@@ -142,9 +142,6 @@ func (x *exchange) note(v verdict) {
 	case again:
 		p.record.attempts[v.user]++
 	case unknown:
-		if v.user == "" {
-			return // in the middle of a handshake
-		}
 		p.record.attempts[v.user]++
 		if v.right {
 			p.record.denied[v.user]++

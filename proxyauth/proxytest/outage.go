@@ -80,5 +80,8 @@ func (x *exchange) askDirectory(v verdict) verdict {
 		return v
 	}
 	delete(x.c.state, x.tried)
+	if v.outcome == underway {
+		return verdict{reason: "the directory of users cannot be reached"} // nobody has shown credentials
+	}
 	return verdict{outcome: unknown, user: v.user, reason: "the directory of users cannot be reached", right: v.outcome == accepted}
 }

@@ -1,5 +1,7 @@
 package proxytest
 
+import "slices"
+
 // A Realm has users of its own, and the schemes by which they authenticate for
 // its targets: a protection space of RFC 9110, section 11.5. A proxy whose
 // policy names the realm rule by rule has several, as Blue Coat's does
@@ -17,7 +19,7 @@ type Realm struct {
 
 // space is a realm at work.
 type space struct {
-	targets  []string // nil: all
+	targets  []string // of the last realm of a proxy: none, for it has all others
 	auth     []Auth
 	accounts *accounts
 	schemes  []scheme
@@ -36,19 +38,21 @@ func newSpace(p *Proxy, targets []string, auth []Auth, accounts *accounts) *spac
 func (p *Proxy) realms(c Config) []*space {
 	var spaces []*space
 	for _, r := range c.Realms {
-		spaces = append(spaces, newSpace(p, append([]string{}, r.Targets...), r.Auth, newAccounts(r.Users)))
+		spaces = append(spaces, newSpace(p, slices.Clone(r.Targets), r.Auth, newAccounts(r.Users)))
 	}
 	return append(spaces, newSpace(p, nil, c.Auth, p.accounts))
 }
 
-// space returns the realm of a target.
-func (p *Proxy) space(hostPort string) *space {
+// space returns the realm of the request.
+func (x *exchange) space() *space {
+	p := x.c.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.spaces {
-		if s.targets == nil || contains(s.targets, hostPort) {
+	last := len(p.spaces) - 1
+	for _, s := range p.spaces[:last] {
+		if x.isFor(s.targets) {
 			return s
 		}
 	}
-	panic("unreachable: the last is that of all targets")
+	return p.spaces[last]
 }

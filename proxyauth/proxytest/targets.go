@@ -30,6 +30,11 @@ func (l Leg) HostPort() string {
 	return strings.ToLower(net.JoinHostPort(u.Hostname(), port))
 }
 
+// isFor reports whether the request is for one of the targets listed.
+func (x *exchange) isFor(targets []string) bool {
+	return len(targets) > 0 && contains(targets, x.leg.HostPort())
+}
+
 // contains reports whether the target is among those listed, each a host, for
 // any port, or a host and a port.
 func contains(targets []string, hostPort string) bool {
@@ -45,7 +50,7 @@ func (x *exchange) admit(user string) bool {
 	p, b := x.c.p, &x.c.p.behaviour
 	var a Answer
 	switch {
-	case user != "" && contains(b.Denied, x.leg.HostPort()):
+	case user != "" && x.isFor(b.Denied):
 		a.Status = http.StatusProxyAuthRequired
 	case b.Access != nil:
 		a = b.Access(p.copyLeg(x.leg))
