@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 )
@@ -8,8 +9,9 @@ import (
 // Auth is a scheme of authentication as a proxy offers it: [Basic], [Digest],
 // [NTLM] or [Negotiate].
 type Auth interface {
-	// start returns the scheme at work in one proxy, with its state.
-	start(p *Proxy) scheme
+	// start returns the scheme at work in one proxy, with its state and with
+	// the users that it asks for.
+	start(p *Proxy, accounts *accounts) scheme
 }
 
 // scheme is one offered scheme at work in one proxy. State that a scheme
@@ -19,8 +21,8 @@ type scheme interface {
 	name() string
 
 	// challenges returns the values of Proxy-Authenticate for a client that
-	// did not try this scheme.
-	challenges(c *conn) []string
+	// did not try this scheme, or did so in vain.
+	challenges(x *exchange) []string
 
 	// verify judges the credentials, which are all that follows the name of
 	// the scheme and a space.
@@ -43,6 +45,7 @@ type verdict struct {
 	reason     string   // for the body of the answer, unless accepted
 	challenges []string // for the 407, instead of scheme.challenges; nil: those
 	info       *info    // for the answer if accepted; may be nil
+	right      bool     // unknown, but they are right
 	counted    bool     // underway, in a handshake that was counted before
 }
 
@@ -53,7 +56,8 @@ const (
 	accepted                 // right
 	resumed                  // no credentials, nor a need of any: accepted before
 	underway                 // a step of a handshake: 407 with verdict.challenges alone
-	wrong                    // 407, or Behaviour.RefuseWith
+	wrong                    // 407, Behaviour.RefuseWith or Behaviour.Refusal
+	unknown                  // nobody can tell whether they are right: 407
 	again                    // not wrong, but of an old nonce or the like: 407
 	malformed                // breaks a rule: 400
 	tooLarge                 // content that cannot be kept in memory: 413
@@ -66,44 +70,37 @@ func reject(reason string) verdict {
 // authenticate reports whether the request may pass. If not it has answered
 // it.
 func (x *exchange) authenticate() bool {
-	p := x.c.p
-	if len(p.schemes) == 0 && len(p.behaviour.Challenges) == 0 {
-		return true
+	p, b := x.c.p, &x.c.p.behaviour
+	x.schemes = x.space().schemes
+	if x.give(p.frontAnswer(), "answered in front of the proxy") {
+		return false
+	}
+	if len(x.schemes) == 0 && len(b.Challenges) == 0 || x.isFor(b.Free) {
+		return x.admit("")
 	}
 	tried, v := x.verify()
+	x.tried = tried
+	v = x.askDirectory(v)
 	x.note(v)
+	x.own = v.challenges
 	switch v.outcome {
 	case accepted, resumed:
 		x.info = v.info
-		return true
+		return x.admit(v.user)
 	case underway:
 		x.handshake = true
 		x.answer(http.StatusProxyAuthRequired, http.Header{"Proxy-Authenticate": v.challenges}, v.reason)
-		return false
 	case malformed:
 		x.answer(http.StatusBadRequest, nil, v.reason)
-		return false
 	case tooLarge:
 		x.answer(http.StatusRequestEntityTooLarge, nil, v.reason)
-		return false
 	case wrong:
-		if status := p.behaviour.RefuseWith; status != 0 && status != http.StatusProxyAuthRequired {
-			x.answer(status, nil, v.reason)
-			return false
-		}
+		a := b.Refusal
+		a.Status = cmp.Or(a.Status, b.RefuseWith, http.StatusProxyAuthRequired)
+		x.give(a, v.reason)
+	default:
+		x.challenge(v.reason)
 	}
-	challenges := append([]string(nil), p.behaviour.Challenges...)
-	for _, s := range p.schemes {
-		if s == tried && v.challenges != nil {
-			challenges = append(challenges, v.challenges...)
-		} else {
-			challenges = append(challenges, s.challenges(x.c)...)
-		}
-	}
-	if p.behaviour.OneField {
-		challenges = []string{strings.Join(challenges, ", ")}
-	}
-	x.answer(http.StatusProxyAuthRequired, http.Header{"Proxy-Authenticate": challenges}, v.reason)
 	return false
 }
 
@@ -113,7 +110,7 @@ func (x *exchange) verify() (tried scheme, v verdict) {
 	fields := x.r.Header["Proxy-Authorization"]
 	switch {
 	case len(fields) == 0:
-		for _, s := range x.c.p.schemes {
+		for _, s := range x.schemes {
 			if s, ok := s.(connScheme); ok {
 				if user, ok := s.resume(x.c); ok {
 					return s, verdict{outcome: resumed, user: user}
@@ -125,7 +122,7 @@ func (x *exchange) verify() (tried scheme, v verdict) {
 		return nil, reject("more than one Proxy-Authorization field")
 	}
 	name, credentials, _ := strings.Cut(fields[0], " ")
-	for _, s := range x.c.p.schemes {
+	for _, s := range x.schemes {
 		if strings.EqualFold(name, s.name()) {
 			return s, s.verify(x, credentials)
 		}
@@ -144,6 +141,13 @@ func (x *exchange) note(v verdict) {
 		p.record.attempts[v.user]++
 	case again:
 		p.record.attempts[v.user]++
+	case unknown:
+		p.record.attempts[v.user]++
+		if v.right {
+			p.record.denied[v.user]++
+		} else {
+			p.record.refused[v.user]++
+		}
 	case accepted:
 		p.record.attempts[v.user]++
 		x.leg.User = v.user

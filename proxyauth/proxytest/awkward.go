@@ -1,9 +1,6 @@
 package proxytest
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Behaviour makes a proxy behave as some real ones do. Everything is off in
 // the zero value: a well-behaved HTTP/1.1 proxy, which keeps its connections
@@ -58,6 +55,38 @@ type Behaviour struct {
 	// challenge.
 	RefuseWith int
 
+	// Refusal is the answer to wrong credentials, where a status does not say
+	// enough: late, by closing or resetting the connection, or never. Its
+	// Status goes before RefuseWith; if both are 0 it is 407.
+	Refusal Answer
+
+	// Free are targets that are reached without credentials, each a host, or
+	// a host and a port: squid's "http_access allow free". Credentials that
+	// come all the same are not looked at.
+	Free []string
+
+	// Denied are targets to which users who have authenticated are not let,
+	// but get 407 with fresh challenges: squid's "http_access deny blocked
+	// authed", where the last list is one of users. The credentials are
+	// right, so [Proxy.Refused] does not count them, but [Proxy.Denied] does.
+	Denied []string
+
+	// Access, if it is not nil, decides about each request that would pass
+	// otherwise, after Free and Denied, as squid's http_access rules do. The
+	// zero Answer lets it pass. The Leg has no Status yet, and its Header
+	// must not be changed. Several goroutines call it at once.
+	//
+	// Here a test says what a list cannot: of a pair of proxies behind one
+	// name one refuses everybody (by Leg.Conn), all targets are away for some
+	// time (503), or CONNECT gets 401, or a 407 without a challenge.
+	Access func(Leg) Answer
+
+	// DownInHandshake lets a directory that is down (see
+	// [Proxy.SetDirectoryDown]) show in the first steps of a handshake: a
+	// type 1 message gets 407 with bare challenges, as squid answers when its
+	// helper for NTLM says BH to a YR.
+	DownInHandshake bool
+
 	// Second400 answers 400 to the second and later CONNECT of a connection.
 	Second400 bool
 
@@ -74,17 +103,4 @@ type Behaviour struct {
 
 	// Expect417 answers 417 to each request with an Expect field.
 	Expect417 bool
-}
-
-// delay waits for the Delay, or for the end of the proxy.
-func (b *Behaviour) delay(ctx context.Context) {
-	if b.Delay <= 0 {
-		return
-	}
-	t := time.NewTimer(b.Delay)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

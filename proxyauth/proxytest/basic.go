@@ -18,14 +18,14 @@ type Basic struct {
 
 type basic struct {
 	Basic
-	p *Proxy
+	accounts *accounts
 }
 
-func (b Basic) start(p *Proxy) scheme { return &basic{b, p} }
+func (b Basic) start(_ *Proxy, accounts *accounts) scheme { return &basic{b, accounts} }
 
 func (b *basic) name() string { return "Basic" }
 
-func (b *basic) challenges(*conn) []string {
+func (b *basic) challenges(*exchange) []string {
 	challenge := "Basic realm=" + quote(b.Realm)
 	if b.Charset != "" {
 		challenge += ", charset=" + quote(b.Charset)
@@ -42,7 +42,7 @@ func (b *basic) verify(_ *exchange, credentials string) verdict {
 	if !ok {
 		return reject("Basic: no colon after the user name")
 	}
-	if expected, ok := b.p.password(user); !ok || password != expected {
+	if expected, ok := b.accounts.password(user); !ok || password != expected {
 		return verdict{outcome: wrong, user: user, reason: "Basic: wrong user name or password"}
 	}
 	return verdict{outcome: accepted, user: user}

@@ -109,7 +109,11 @@ type exchange struct {
 	body   *body     // what the client sends; nil for an empty body
 	whole  io.Reader // the body, if it had to be read before forwarding
 
-	info *info // for the answer to an accepted request; may be nil
+	schemes []scheme // offered for the target
+	tried   scheme   // that of the credentials; nil: none of them
+	opaque  string   // in the credentials, if they are of Digest
+	own     []string // its challenges, if they depend on the credentials
+	info    *info    // for the answer to an accepted request; may be nil
 
 	expects   atomic.Bool // the client waits for 100 (Continue)
 	handshake bool        // the answer is a step of a handshake of the connection
@@ -295,7 +299,7 @@ func (x *exchange) answer(status int, header http.Header, text string) {
 	}
 	a.Close = x.close
 
-	b.delay(p.ctx)
+	p.wait(b.Delay)
 	p.mu.Lock()
 	x.leg.Status = status
 	if challenge {
@@ -343,68 +347,4 @@ func (x *exchange) sendInterim(status int, header http.Header) {
 	header.Write(c.bw)
 	io.WriteString(c.bw, "\r\n")
 	c.bw.Flush()
-}
-
-// body is the body of a request as the client sends it. It asks for it when
-// first read, and counts it.
-type body struct {
-	x *exchange
-
-	mu    sync.Mutex // the transport may still read when the answer is done
-	r     io.Reader
-	err   error
-	onEOF func()
-}
-
-func (b *body) Read(buf []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err != nil {
-		return 0, b.err
-	}
-	b.x.sendInterim(http.StatusContinue, nil)
-	n, err := b.r.Read(buf)
-	p := b.x.c.p
-	p.mu.Lock()
-	b.x.leg.BodyBytes += int64(n)
-	p.record.counts.BodyBytes += int64(n)
-	p.mu.Unlock()
-	b.err = err
-	if err == io.EOF && b.onEOF != nil {
-		b.onEOF()
-	}
-	return n, err
-}
-
-// Close does nothing: what a transport leaves unread is read by drain.
-func (b *body) Close() error { return nil }
-
-// whenRead calls f at the end of the body.
-func (b *body) whenRead(f func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == io.EOF {
-		f()
-		return
-	}
-	b.onEOF = f
-}
-
-// stop ends the reading of the body, once its connection has been closed.
-func (b *body) stop() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == nil {
-		b.err = net.ErrClosed
-	}
-}
-
-// drain reads the rest of the body and reports whether all of it came.
-func (b *body) drain() bool {
-	if _, err := io.CopyN(io.Discard, b, maxDrain); err != io.EOF {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err == io.EOF
 }

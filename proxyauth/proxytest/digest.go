@@ -2,18 +2,11 @@ package proxytest
 
 import (
 	"bytes"
-	"crypto/md5"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +20,8 @@ import (
 // as in the challenge. Those that keep them are judged in this order: a wrong
 // response gets a fresh challenge; a right one with a nonce that is unknown
 // or too old gets a fresh challenge with stale=true; then the nonce count is
-// looked at.
+// looked at. NeverStale, StaleWrong and CountByOpaque change that as proxies
+// do that know less, or say less.
 type Digest struct {
 	// Realm is the realm named in the challenges.
 	Realm string
@@ -56,6 +50,10 @@ type Digest struct {
 
 	// Opaque is the opaque parameter. If it is empty there is none.
 	Opaque string
+
+	// Nonce, if it is not empty, is the nonce of every challenge, now and
+	// after a restart, as that of a proxy which has it in its source code.
+	Nonce string
 
 	// NonceUses is how many requests a nonce can be used for; after that it
 	// is stale. If it is 0 there is no limit.
@@ -86,8 +84,33 @@ type Digest struct {
 	// which requests overtaking each other do not survive.
 	ExactNC bool
 
+	// CountByOpaque counts for each opaque, of which the proxy makes its own,
+	// rather than for each nonce: Apache's mod_auth_digest with
+	// AuthDigestNcCheck. A challenge got by a request without credentials of
+	// Digest brings a new opaque. One got by a request with such keeps
+	// theirs, and its count begins anew, for the requests under way, too.
+	// Each request with an opaque counts, whatever becomes of it. The count
+	// is looked at before the age of the nonce, and one that is not exactly
+	// the next is refused with a fresh challenge, without stale=true. It
+	// cannot be had with an Opaque.
+	CountByOpaque bool
+
 	// AlwaysStale answers each right response with stale=true, for ever.
 	AlwaysStale bool
+
+	// StaleWrong says stale=true to wrong responses, too, as a proxy does that
+	// looks at the nonce alone. With AlwaysStale nobody ever learns whether a
+	// response was right.
+	StaleWrong bool
+
+	// NeverStale refuses a right response whose nonce is unknown or too old
+	// like a wrong one: with a fresh challenge that does not say stale=true.
+	// With NonceUses of 1 it makes one-time nonces. Nor does the proxy insist
+	// that credentials for an unknown nonce have its own realm, opaque,
+	// algorithm and quality of protection: they are of the time before a
+	// restart (see [Proxy.Restart]), or of another proxy behind the same name,
+	// and judged by the user's password for what they say.
+	NeverStale bool
 
 	// RspAuth proves to the client that the proxy knows the password (rspauth
 	// in Proxy-Authentication-Info; RFC 7616, section 3.5). With "auth-int"
@@ -107,85 +130,20 @@ type Digest struct {
 // maxContent is how much content of a request is read for auth-int, in bytes.
 const maxContent = 64 << 20
 
-// algorithms are the hash functions, without "-sess".
-var algorithms = map[string]func() hash.Hash{
-	"MD5":         md5.New,
-	"SHA-256":     sha256.New,
-	"SHA-512-256": sha512.New512_256,
-}
-
-// algorithm is how a challenge has secrets hashed.
-type algorithm struct {
-	name string // as in the challenge; "" if it names none
-	new  func() hash.Hash
-	sess bool
-}
-
-func newAlgorithm(name string) (algorithm, bool) {
-	base, sess := strings.CutSuffix(name, "-sess")
-	if name == "" {
-		base = "MD5"
-	}
-	f, ok := algorithms[base]
-	return algorithm{name, f, sess}, ok
-}
-
-// hash hashes the parts, joined by colons: H of RFC 7616, and KD too.
-func (a algorithm) hash(parts ...string) string {
-	h := a.new()
-	io.WriteString(h, strings.Join(parts, ":"))
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// secret is H(A1) (RFC 7616, section 3.4.2). The nonce and the cnonce are
-// those the session began with.
-func (a algorithm) secret(user, realm, password, nonce, cnonce string) string {
-	secret := a.hash(user, realm, password)
-	if a.sess {
-		secret = a.hash(secret, nonce, cnonce)
-	}
-	return secret
-}
-
-// proof is the response, or rspauth (RFC 7616, sections 3.4.1 and 3.5), for
-// H(A1) and A2 without its content; the qop is "" for RFC 2069.
-func (a algorithm) proof(secret, nonce, nc, cnonce, qop, a2, contentHash string) string {
-	switch qop {
-	case "":
-		return a.hash(secret, nonce, a.hash(a2))
-	case "auth-int":
-		a2 += ":" + contentHash
-	}
-	return a.hash(secret, nonce, nc, cnonce, qop, a.hash(a2))
-}
-
 // digest is Digest at work.
 type digest struct {
 	Digest
-	p          *Proxy
+	accounts   *accounts
 	algorithms []algorithm
+
+	forgiving bool // about credentials for challenges that were not its own
 
 	mu     sync.Mutex
 	nonces map[string]*nonce // all that were ever made
+	counts map[string]uint64 // by opaque, for CountByOpaque
 }
 
-// nonce is one the proxy has made. digest.mu guards what changes.
-type nonce struct {
-	algorithm string
-	made      time.Time
-	uses      int    // how often it was accepted
-	count     uint64 // highest nonce count accepted
-	session   *session
-}
-
-// session spans a nonce and those announced after it. For the "-sess"
-// algorithms its secret does not change with them (RFC 7616, section 3.4.2).
-type session struct {
-	nonce   string
-	cnonces map[string]string // the first of each user
-}
-
-func (d Digest) start(p *Proxy) scheme {
+func (d Digest) start(_ *Proxy, accounts *accounts) scheme {
 	if d.QOP == nil {
 		d.QOP = []string{"auth"}
 	}
@@ -198,7 +156,13 @@ func (d Digest) start(p *Proxy) scheme {
 	if len(names) == 0 {
 		names = []string{""}
 	}
-	s := &digest{Digest: d, p: p, nonces: make(map[string]*nonce)}
+	if d.CountByOpaque && d.Opaque != "" {
+		panic("proxytest: with CountByOpaque the proxy makes each opaque")
+	}
+	s := &digest{
+		Digest: d, accounts: accounts, forgiving: d.NeverStale,
+		nonces: make(map[string]*nonce), counts: make(map[string]uint64),
+	}
 	for _, name := range names {
 		a, ok := newAlgorithm(name)
 		if !ok {
@@ -209,19 +173,23 @@ func (d Digest) start(p *Proxy) scheme {
 		}
 		s.algorithms = append(s.algorithms, a)
 	}
+	if d.Nonce != "" {
+		s.newNonce(s.algorithms[0], nil) // known before it is given to anybody
+	}
 	return s
 }
 
 func (d *digest) name() string { return "Digest" }
 
-func (d *digest) challenges(*conn) []string {
+func (d *digest) challenges(x *exchange) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.challenge(false)
+	return d.challenge(x, false)
 }
 
 // challenge makes fresh challenges. The caller holds d.mu.
-func (d *digest) challenge(stale bool) []string {
+func (d *digest) challenge(x *exchange, stale bool) []string {
+	opaque := d.opaque(x)
 	var challenges []string
 	for _, a := range d.algorithms {
 		c := "Digest realm=" + quote(d.Realm)
@@ -232,8 +200,8 @@ func (d *digest) challenge(stale bool) []string {
 			c += ", algorithm=" + a.name
 		}
 		c += ", nonce=" + quote(d.newNonce(a, nil))
-		if d.Opaque != "" {
-			c += ", opaque=" + quote(d.Opaque)
+		if opaque != "" {
+			c += ", opaque=" + quote(opaque)
 		}
 		if stale {
 			c += ", stale=true"
@@ -249,31 +217,6 @@ func (d *digest) challenge(stale bool) []string {
 	return challenges
 }
 
-// newNonce makes a nonce; it begins a session unless given one. The caller
-// holds d.mu.
-func (d *digest) newNonce(a algorithm, s *session) string {
-	value := rand.Text()
-	if s == nil {
-		s = &session{nonce: value, cnonces: make(map[string]string)}
-	}
-	d.nonces[value] = &nonce{algorithm: a.name, made: time.Now(), session: s}
-	return value
-}
-
-// response is what well-formed credentials say.
-type response struct {
-	algorithm
-	user     string // as claimed, still hashed if hashed
-	hashed   bool
-	nonce    string
-	uri      string
-	response string
-	qop      string // "" for RFC 2069, and then there are no cnonce and nc
-	cnonce   string
-	nc       string
-	count    uint64 // nc
-}
-
 func (d *digest) verify(x *exchange, credentials string) verdict {
 	params, err := parseParams(credentials)
 	if err != nil {
@@ -283,6 +226,7 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 	if err != nil {
 		return reject("Digest: " + err.Error())
 	}
+	x.opaque = r.opaque
 	if d.CheckURI && !isTarget(r.uri, x.r) {
 		return reject(fmt.Sprintf("Digest: uri=%q is not the target of the request", r.uri))
 	}
@@ -299,7 +243,7 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 	if r.hashed {
 		user, password, known = d.unhash(r)
 	} else {
-		password, known = d.p.password(user)
+		password, known = d.accounts.password(user)
 	}
 
 	d.mu.Lock()
@@ -312,14 +256,19 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 			cnonce = c
 		}
 	}
-	secret := r.secret(user, d.Realm, password, first, cnonce)
+	secret := r.secret(user, r.realm, password, first, cnonce)
 	a2 := x.r.Method + ":" + r.uri
 	right := known && r.response == r.proof(secret, r.nonce, r.nc, r.cnonce, r.qop, a2, contentHash)
+	counted := d.count(r)
 	switch {
+	case !right && d.StaleWrong:
+		return verdict{outcome: wrong, user: user, reason: "Digest: wrong user name or password", challenges: d.challenge(x, true)}
 	case !right:
 		return verdict{outcome: wrong, user: user, reason: "Digest: wrong user name or password"}
-	case n == nil || d.isStale(n):
-		return verdict{outcome: again, user: user, reason: "Digest: the nonce is stale", challenges: d.challenge(true)}
+	case !counted:
+		return verdict{outcome: again, user: user, reason: "Digest: the nonce count is not as expected"}
+	case n == nil || r.foreign || d.isStale(n):
+		return verdict{outcome: again, user: user, reason: "Digest: the nonce is stale", challenges: d.challenge(x, !d.NeverStale)}
 	case r.qop != "" && (d.StrictNC && r.count <= n.count || d.ExactNC && r.count != n.count+1):
 		return verdict{outcome: again, user: user, reason: "Digest: the nonce count is not as expected"}
 	}
@@ -329,19 +278,13 @@ func (d *digest) verify(x *exchange, credentials string) verdict {
 	return verdict{outcome: accepted, user: user, info: d.info(r, n, secret)}
 }
 
-// isStale reports whether a nonce is too old. The caller holds d.mu.
-func (d *digest) isStale(n *nonce) bool {
-	return d.AlwaysStale ||
-		d.NonceUses > 0 && n.uses >= d.NonceUses ||
-		d.NonceLifetime > 0 && time.Since(n.made) > d.NonceLifetime
-}
-
 // info returns what to tell a client of an accepted response. The caller
 // holds d.mu.
 func (d *digest) info(r response, n *nonce, secret string) *info {
 	next := ""
 	if d.NextNonce && (d.NonceUses == 0 || n.uses >= d.NonceUses-1) {
 		next = "nextnonce=" + quote(d.newNonce(r.algorithm, n.session))
+		d.recount(r.opaque)
 	}
 	prove := d.RspAuth || d.BadRspAuth
 	if next == "" && !prove {
@@ -370,131 +313,6 @@ func (d *digest) info(r response, n *nonce, secret string) *info {
 	}
 	return i
 }
-
-// unhash returns the user whose hashed name is in the response or, if there
-// is none, the hash itself.
-func (d *digest) unhash(r response) (user, password string, known bool) {
-	d.p.mu.Lock()
-	defer d.p.mu.Unlock()
-	for user, password := range d.p.users {
-		if r.hash(user, d.Realm) == r.user {
-			return user, password, true
-		}
-	}
-	return r.user, "", false
-}
-
-// read checks all that can be checked without knowing the user (RFC 7616,
-// section 3.4).
-func (d *digest) read(params map[string]param) (r response, err error) {
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		switch name {
-		case "username", "realm", "nonce", "uri", "response", "cnonce", "opaque":
-			if !params[name].quoted {
-				return r, fmt.Errorf("the value of %s must be quoted", name)
-			}
-		case "algorithm", "qop", "nc", "userhash", "username*":
-			if params[name].quoted {
-				return r, fmt.Errorf("the value of %s must not be quoted", name)
-			}
-		}
-	}
-	for _, name := range []string{"realm", "nonce", "uri", "response"} {
-		if _, ok := params[name]; !ok {
-			return r, fmt.Errorf("the parameter %s is missing", name)
-		}
-	}
-	if realm := params["realm"].value; realm != d.Realm {
-		return r, fmt.Errorf("realm=%q is not that of the challenge", realm)
-	}
-	if opaque, ok := params["opaque"]; opaque.value != d.Opaque || ok != (d.Opaque != "") {
-		return r, fmt.Errorf("opaque=%q is not that of the challenge", opaque.value)
-	}
-	r.nonce, r.uri, r.response = params["nonce"].value, params["uri"].value, params["response"].value
-	if err := d.readAlgorithm(&r, params); err != nil {
-		return r, err
-	}
-	if len(r.response) != 2*r.new().Size() || !isLowerHex(r.response) {
-		return r, fmt.Errorf("response=%q is not %d lower-case hexadecimal digits", r.response, 2*r.new().Size())
-	}
-	if err := d.readUser(&r, params); err != nil {
-		return r, err
-	}
-	return r, d.readQOP(&r, params)
-}
-
-// readAlgorithm checks that the algorithm is that of the nonce or, if the
-// nonce is unknown, one of those offered.
-func (d *digest) readAlgorithm(r *response, params map[string]param) error {
-	name, given := params["algorithm"]
-	d.mu.Lock()
-	n := d.nonces[r.nonce]
-	d.mu.Unlock()
-	for _, a := range d.algorithms {
-		if a.name == name.value && given == (a.name != "") && (n == nil || n.algorithm == a.name) {
-			r.algorithm = a
-			return nil
-		}
-	}
-	return fmt.Errorf("algorithm=%q is not that of the challenge", name.value)
-}
-
-// readUser reads the name of the user in any of its three forms.
-func (d *digest) readUser(r *response, params map[string]param) (err error) {
-	plain, isPlain := params["username"]
-	extended, isExtended := params["username*"]
-	switch hashed := params["userhash"]; hashed.value {
-	case "true":
-		r.hashed = true
-	case "", "false":
-	default:
-		return fmt.Errorf("userhash=%s is neither true nor false", hashed.value)
-	}
-	switch {
-	case r.hashed && !d.UserHash:
-		return fmt.Errorf("userhash=true was not offered")
-	case r.hashed && isExtended:
-		return fmt.Errorf("username* is not for a hashed name")
-	case isPlain && isExtended:
-		return fmt.Errorf("both username and username* are given")
-	case isPlain:
-		r.user = plain.value
-	case isExtended:
-		if r.user, err = decodeExtended(extended.value); err != nil {
-			return fmt.Errorf("username*: %v", err)
-		}
-	default:
-		return fmt.Errorf("the parameter username is missing")
-	}
-	return nil
-}
-
-// readQOP reads qop and what comes with it: all three, or none.
-func (d *digest) readQOP(r *response, params map[string]param) error {
-	for _, name := range []string{"qop", "cnonce", "nc"} {
-		if _, ok := params[name]; ok != (len(d.QOP) > 0) {
-			if ok {
-				return fmt.Errorf("the parameter %s is given, but no qop was offered", name)
-			}
-			return fmt.Errorf("the parameter %s is missing", name)
-		}
-	}
-	if len(d.QOP) == 0 {
-		return nil
-	}
-	r.qop, r.cnonce, r.nc = params["qop"].value, params["cnonce"].value, params["nc"].value
-	if !slices.Contains(d.QOP, r.qop) {
-		return fmt.Errorf("qop=%s was not offered", r.qop)
-	}
-	if len(r.nc) != 8 || !isLowerHex(r.nc) {
-		return fmt.Errorf("nc=%s is not 8 lower-case hexadecimal digits", r.nc)
-	}
-	var err error
-	r.count, err = strconv.ParseUint(r.nc, 16, 32)
-	return err
-}
-
-func isLowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 // isTarget reports whether the uri names the target of the request.
 func isTarget(uri string, r *http.Request) bool {

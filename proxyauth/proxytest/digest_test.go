@@ -245,6 +245,7 @@ func TestDigestChallenge(t *testing.T) {
 func TestDigestMisuse(t *testing.T) {
 	for _, d := range []Digest{
 		{Algorithms: []string{"MD4"}}, {QOP: []string{"auth-conf"}}, {Algorithms: []string{"MD5-sess"}, QOP: []string{}},
+		{CountByOpaque: true, Opaque: "o"},
 	} {
 		func() {
 			defer func() {
@@ -252,7 +253,7 @@ func TestDigestMisuse(t *testing.T) {
 					t.Errorf("%+v is accepted", d)
 				}
 			}()
-			d.start(nil)
+			d.start(nil, nil)
 		}()
 	}
 }

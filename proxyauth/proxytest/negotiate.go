@@ -111,9 +111,9 @@ const krb5Version = iana.PVNO
 // negotiate is Negotiate at work.
 type negotiate struct {
 	Negotiate
-	p       *Proxy
-	ntlm    *ntlm    // nil unless taken
-	binding [16]byte // what the checksum of an authenticator must have; zero unless reached by TLS
+	accounts *accounts
+	ntlm     *ntlm    // nil unless taken
+	binding  [16]byte // what the checksum of an authenticator must have; zero unless reached by TLS
 
 	keys map[string]types.EncryptionKey // of the service, by its names
 
@@ -135,9 +135,9 @@ type negotiateConn struct {
 	user        string
 }
 
-func (a Negotiate) start(p *Proxy) scheme {
+func (a Negotiate) start(p *Proxy, accounts *accounts) scheme {
 	n := &negotiate{
-		Negotiate: a, p: p,
+		Negotiate: a, accounts: accounts,
 		keys: make(map[string]types.EncryptionKey), replay: make(map[authenticatorID]struct{}),
 	}
 	if n.KerberosRealm == "" {
@@ -151,7 +151,7 @@ func (a Negotiate) start(p *Proxy) scheme {
 	}
 	switch {
 	case n.NTLM != nil:
-		n.ntlm = n.NTLM.start(p).(*ntlm)
+		n.ntlm = n.NTLM.start(p, accounts).(*ntlm)
 	case n.RawNTLM:
 		panic("proxytest: RawNTLM needs NTLM")
 	}
@@ -169,7 +169,7 @@ func (a Negotiate) start(p *Proxy) scheme {
 
 func (n *negotiate) name() string { return "Negotiate" }
 
-func (n *negotiate) challenges(*conn) []string { return []string{"Negotiate"} }
+func (n *negotiate) challenges(*exchange) []string { return []string{"Negotiate"} }
 
 // resume ends a negotiation that is under way: its next token had to come now.
 func (n *negotiate) resume(c *conn) (user string, ok bool) {
@@ -458,13 +458,13 @@ func readChecksum(c types.Checksum) (binding [md5.Size]byte, gssFlags uint32, er
 // lookup returns the name of the user in Config.Users or, if there is none,
 // that of the principal.
 func (n *negotiate) lookup(name, realm string) (user string, known bool) {
-	if _, ok := n.p.password(name + "@" + realm); ok {
+	if _, ok := n.accounts.password(name + "@" + realm); ok {
 		return name + "@" + realm, true
 	}
 	if realm != n.KerberosRealm {
 		return name + "@" + realm, false
 	}
-	_, known = n.p.password(name)
+	_, known = n.accounts.password(name)
 	return name, known
 }
 

@@ -356,7 +356,7 @@ func TestNegotiateRefused(t *testing.T) {
 
 func TestNegotiateReplayPurged(t *testing.T) {
 	p := newProxy(t, Config{})
-	n := Negotiate{}.start(p).(*negotiate)
+	n := Negotiate{}.start(p, p.accounts).(*negotiate)
 	old := authenticatorID{"alice", time.Now().Add(-6 * time.Minute)}
 	now := authenticatorID{"alice", time.Now()}
 	want(t, "replayed", n.replayed(old), false)
@@ -686,7 +686,7 @@ func TestNegotiateMalformed(t *testing.T) {
 func FuzzNegotiate(f *testing.F) {
 	p := New(Config{Users: users})
 	f.Cleanup(p.Close)
-	n := Negotiate{NTLM: &NTLM{}, RawNTLM: true}.start(p).(*negotiate)
+	n := Negotiate{NTLM: &NTLM{}, RawNTLM: true}.start(p, p.accounts).(*negotiate)
 	key := n.newKey()
 	alice := principal{n.KerberosRealm, types.NewPrincipalName(1, "alice")}
 	b, err := n.newTicket(alice, principal{n.KerberosRealm, types.NewPrincipalName(3, "HTTP/localhost")}, key, time.Now(), time.Now().Add(time.Hour))

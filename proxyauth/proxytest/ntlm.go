@@ -128,8 +128,9 @@ const (
 // ntlm is NTLM at work.
 type ntlm struct {
 	NTLM
-	p       *Proxy
-	binding []byte // MsvAvChannelBindings of the proxy; nil unless reached by TLS
+	p        *Proxy
+	accounts *accounts
+	binding  []byte // MsvAvChannelBindings of the proxy; nil unless reached by TLS
 }
 
 // ntlmConn is what is known about one connection: a handshake under way, or
@@ -160,8 +161,8 @@ type avPair struct {
 	value []byte
 }
 
-func (a NTLM) start(p *Proxy) scheme {
-	n := &ntlm{NTLM: a, p: p}
+func (a NTLM) start(p *Proxy, accounts *accounts) scheme {
+	n := &ntlm{NTLM: a, p: p, accounts: accounts}
 	if n.Domain == "" {
 		n.Domain = "TESTDOM"
 	}
@@ -177,7 +178,7 @@ func (a NTLM) start(p *Proxy) scheme {
 
 func (n *ntlm) name() string { return "NTLM" }
 
-func (n *ntlm) challenges(*conn) []string { return []string{"NTLM"} }
+func (n *ntlm) challenges(*exchange) []string { return []string{"NTLM"} }
 
 // resume ends a handshake that is under way: its type 3 had to come now.
 func (n *ntlm) resume(c *conn) (user string, ok bool) {
@@ -449,14 +450,13 @@ func (n *ntlm) judge(h *handshake, a *authenticate) verdict {
 // lookup returns the user a type 3 message names, as in Config.Users or, if
 // there is none, as in the message.
 func (n *ntlm) lookup(user, domain string) (key, password string, known bool) {
-	p := n.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	n.accounts.mu.Lock()
+	defer n.accounts.mu.Unlock()
 	if strings.Contains(user, `\`) {
 		return user, "", false // which the client had to split
 	}
 	name, realm := splitRealm(user)
-	for key, password := range p.users {
+	for key, password := range n.accounts.passwords {
 		if d, u, ok := strings.Cut(key, `\`); ok {
 			if u == user && strings.EqualFold(d, domain) {
 				return key, password, true
@@ -470,7 +470,7 @@ func (n *ntlm) lookup(user, domain string) (key, password string, known bool) {
 		}
 	}
 	if realm == "" {
-		password, known = p.users[user]
+		password, known = n.accounts.passwords[user]
 	}
 	return user, password, known
 }

@@ -50,7 +50,7 @@ func TestNTLMVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProxy(t, Config{Users: map[string]string{"User": "Password"}})
-	n := NTLM{}.start(p).(*ntlm)
+	n := NTLM{}.start(p, p.accounts).(*ntlm)
 	h := &handshake{flags: 0xe28a8233, nonce: nonce, pairs: pairs}
 	want(t, "verdict", fmt.Sprintf("%+v", n.judge(h, a)), fmt.Sprintf("%+v", verdict{outcome: accepted, user: "User"}))
 	p.SetUser("User", "password")
@@ -662,7 +662,7 @@ func TestNTLMMalformed(t *testing.T) {
 func FuzzNTLM(f *testing.F) {
 	p := New(Config{Users: users})
 	f.Cleanup(p.Close)
-	n := NTLM{RequireMIC: true}.start(p).(*ntlm)
+	n := NTLM{RequireMIC: true}.start(p, p.accounts).(*ntlm)
 	client := ntlmClient{user: "alice", domain: "CORP", pass: "secret", mic: true, flags: ntlmOffer | ntlmKeyExchange}
 	client.type1 = client.negotiate()
 	h, err := n.challenge(client.type1)

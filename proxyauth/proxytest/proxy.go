@@ -6,7 +6,9 @@
 // is right (RFC 9110, section 11.7).
 //
 // What a proxy saw is kept in a transcript, what it did is counted, and a
-// [Behaviour] makes it as awkward as the proxies met in the field.
+// [Behaviour] makes it as awkward as the proxies met in the field. What goes
+// wrong for a while is set while it runs: [Proxy.SetDirectoryDown],
+// [Proxy.AnswerNext], [Proxy.Restart].
 //
 // The package is meant for tests only. It is strict on purpose: credentials
 // which a lenient proxy would accept, but which break a rule of the RFCs, are
@@ -17,7 +19,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -38,6 +39,10 @@ type Config struct {
 	// [Negotiate].
 	// The map is copied; see [Proxy.SetUser] and [Proxy.RemoveUser].
 	Users map[string]string
+
+	// Realms are the targets that have schemes and users of their own. The
+	// first that names a target counts; Auth and Users are for all others.
+	Realms []Realm
 
 	// Behaviour makes the proxy awkward.
 	Behaviour Behaviour
@@ -76,7 +81,7 @@ type Proxy struct {
 	idle        interface{ CloseIdleConnections() } // nil if the transport is the caller's
 	dialer      func(ctx context.Context, network, addr string) (net.Conn, error)
 	behaviour   Behaviour
-	schemes     []scheme
+	accounts    *accounts // of Config.Users
 
 	ctx    context.Context // ends with the proxy
 	cancel context.CancelFunc
@@ -85,9 +90,10 @@ type Proxy struct {
 	mu                 sync.Mutex // guards all below
 	closed             bool
 	clients, upstreams map[net.Conn]struct{}
-	accepted           int // connections ever, which numbers them
-	users              map[string]string
+	accepted           int      // connections ever, which numbers them
+	spaces             []*space // the last is that of Config.Auth
 	record             record
+	outage             outage
 }
 
 // New starts a proxy that is reached by plain TCP. The caller closes it. It
@@ -117,13 +123,10 @@ func start(c Config, certificate *tls.Certificate) *Proxy {
 		behaviour:   c.Behaviour,
 		clients:     make(map[net.Conn]struct{}),
 		upstreams:   make(map[net.Conn]struct{}),
-		users:       make(map[string]string),
+		accounts:    newAccounts(c.Users),
 		record:      newRecord(),
 	}
-	maps.Copy(p.users, c.Users)
-	for _, auth := range c.Auth {
-		p.schemes = append(p.schemes, auth.start(p))
-	}
+	p.spaces = p.realms(c)
 	if certificate != nil {
 		p.URL.Scheme = "https"
 		p.listener = tls.NewListener(listener, &tls.Config{
@@ -173,30 +176,6 @@ func (p *Proxy) ClientTLSConfig() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(p.certificate.Leaf)
 	return &tls.Config{RootCAs: pool}
-}
-
-// SetUser adds a user, or changes the password of one, from the next request
-// on.
-func (p *Proxy) SetUser(name, password string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.users[name] = password
-}
-
-// RemoveUser forgets a user, from the next request on. Tunnels already open
-// stay open, and connections authenticated stay so.
-func (p *Proxy) RemoveUser(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.users, name)
-}
-
-// password returns the password of a user, and whether there is such a user.
-func (p *Proxy) password(user string) (string, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	password, ok := p.users[user]
-	return password, ok
 }
 
 // CloseClientConnections drops every connection of a client at once, tunnels

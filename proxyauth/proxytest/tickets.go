@@ -99,7 +99,9 @@ func (p *Proxy) WriteKerberosConfig(path string) error {
 
 // negotiate returns the scheme, if it is offered.
 func (p *Proxy) negotiate() (*negotiate, error) {
-	for _, s := range p.schemes {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.spaces[len(p.spaces)-1].schemes {
 		if n, ok := s.(*negotiate); ok {
 			return n, nil
 		}

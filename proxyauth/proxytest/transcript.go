@@ -11,8 +11,9 @@ type Leg struct {
 	Host   string      // the Host field
 	Header http.Header // the other fields as received, Proxy-Authorization included
 
-	// Status is the status of the answer, 0 until there is one. It is set
-	// before the answer is sent, so a client that has the answer finds it.
+	// Status is the status of the answer, 0 until there is one, and for good
+	// if there never is. It is set before the answer is sent, so a client that
+	// has the answer finds it.
 	Status int
 
 	// User is the identity that was verified, "" if none was.
@@ -36,13 +37,13 @@ type Counts struct {
 
 // record is what a proxy remembers of its past; Proxy.mu guards it.
 type record struct {
-	legs              []*Leg
-	counts            Counts
-	attempts, refused map[string]int // by user
+	legs                      []*Leg
+	counts                    Counts
+	attempts, refused, denied map[string]int // by user
 }
 
 func newRecord() record {
-	return record{attempts: make(map[string]int), refused: make(map[string]int)}
+	return record{attempts: make(map[string]int), refused: make(map[string]int), denied: make(map[string]int)}
 }
 
 // Transcript returns a copy of the requests received so far, in order of
@@ -56,6 +57,13 @@ func (p *Proxy) Transcript() []Leg {
 		legs[i].Header = leg.Header.Clone()
 	}
 	return legs
+}
+
+// copyLeg returns a copy of a leg, but for the fields of its header.
+func (p *Proxy) copyLeg(leg *Leg) Leg {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *leg
 }
 
 // Counts returns what the proxy has done so far.
@@ -88,6 +96,15 @@ func (p *Proxy) Refused(user string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.record.refused[user]
+}
+
+// Denied returns how many requests of the user did not pass although their
+// credentials were right, or their connection was authenticated, because of
+// Behaviour.Denied or Behaviour.Access or because the directory was down.
+func (p *Proxy) Denied(user string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.record.denied[user]
 }
 
 // Reset clears the transcript and all counters. Connections keep their

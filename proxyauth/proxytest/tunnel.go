@@ -39,7 +39,7 @@ func (x *exchange) connect() {
 	head.WriteString("\r\n")
 	head.Write(b.EarlyBytes)
 
-	b.delay(p.ctx)
+	p.wait(b.Delay)
 	p.mu.Lock()
 	x.leg.Status = status
 	p.record.counts.Tunnels++
