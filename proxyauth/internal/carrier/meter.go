@@ -66,7 +66,7 @@ func (m *Meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// NetConn returns the connection that Base dialed, as that of a *tls.Conn.
+// NetConn returns the connection that Dialer.Base dialed, as that of a *tls.Conn.
 func (m *Meter) NetConn() net.Conn { return m.Conn }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn.

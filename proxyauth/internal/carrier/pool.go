@@ -75,7 +75,7 @@ const (
 )
 
 // Get returns an idle connection, or dials one, or waits for one where
-// MaxConnsPerHost are in use.
+// PoolConfig.MaxConns are in use.
 func (p *Pool) Get(req *http.Request) (*Pinned, error) {
 	ctx := req.Context()
 	trace := httptrace.ContextClientTrace(ctx)

@@ -18,8 +18,8 @@ func ReadCredentials() Credentials {
 	return Credentials{os.Getenv("PROXY_USER"), pass, os.Getenv("PROXY_PASS_FILE"), set}
 }
 
-// Get returns how to get user name and password, where a file may be read each time;
-// nil if there are none. The error says what is wrong with the variables.
+// Get returns a function that returns user name and password, for which it reads the
+// file of PROXY_PASS_FILE; nil if there are none. The error says what is wrong with the variables.
 func (v Credentials) Get() (get func() (username, password string, err error), err error) {
 	switch {
 	case v.user == "" && v.pass == "" && v.passFile == "":

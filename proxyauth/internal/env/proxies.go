@@ -12,7 +12,8 @@ import (
 // A Variable is one of the environment, by the name under which it is set.
 type Variable struct{ Name, Value string }
 
-// Lookup reads a variable that is set under one of several names.
+// Lookup returns the first of several variables that is set and not empty. Where none
+// is, it has the last name and no value.
 func Lookup(names ...string) Variable {
 	for _, name := range names {
 		if value := os.Getenv(name); value != "" {
@@ -22,8 +23,8 @@ func Lookup(names ...string) Variable {
 	return Variable{names[len(names)-1], ""}
 }
 
-// Proxies are what the environment says about proxies, by the rules of
-// who reads it.
+// Proxies are what the environment says about proxies, by the rules of FromEnvironment
+// or of net/http, which differ.
 type Proxies struct {
 	Off                        bool // by USE_PROXY; then there are no others
 	all                        bool // ALL_PROXY counts where one of these is not set
@@ -31,7 +32,8 @@ type Proxies struct {
 	cgi                        bool // HTTP_PROXY may come from a request
 }
 
-// ReadProxies reads by the rules of proxyauth.FromEnvironment.
+// ReadProxies reads by the rules of proxyauth.FromEnvironment. The error is about
+// USE_PROXY; for the others see Mistakes.
 func ReadProxies() (Proxies, error) {
 	use, err := useProxy()
 	if err != nil || !use {
