@@ -104,14 +104,14 @@ func checkUserinfo(userinfo string) error {
 		return errors.New(`it has no user name before the "@"`)
 	}
 	password, _ := u.User.Password()
-	if HasControl(u.User.Username() + password) {
+	if hasControl(u.User.Username() + password) {
 		return errors.New("the user name or password has a line break or another control character")
 	}
 	return nil
 }
 
-// HasControl reports whether s has a control character.
-func HasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+// hasControl reports whether s has a control character.
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // cutLast is strings.Cut at the last sep. Without one, after is empty.
 func cutLast(s, sep string) (before, after string, found bool) {

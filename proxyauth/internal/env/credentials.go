@@ -30,9 +30,9 @@ func (v Credentials) Get() (get func() (username, password string, err error), e
 		return nil, errors.New("proxyauth: PROXY_USER is not set, but PROXY_PASS_FILE is")
 	case v.pass != "" && v.passFile != "":
 		return nil, errors.New("proxyauth: PROXY_PASS and PROXY_PASS_FILE are both set: keep one")
-	case HasControl(v.user):
+	case hasControl(v.user):
 		return nil, errors.New("proxyauth: PROXY_USER has a line break or another control character")
-	case HasControl(v.pass):
+	case hasControl(v.pass):
 		return nil, errors.New("proxyauth: PROXY_PASS has a line break or another control character")
 	case v.passFile != "":
 		file := PasswordFile(v.passFile)
