@@ -12,8 +12,9 @@ import (
 // Transport.Credentials is nil: PROXY_USER and PROXY_PASS of the environment,
 // or the file that PROXY_PASS_FILE names instead of the latter (see
 // [PasswordFile]); except for the hops of a [Chain]. The variables are read each
-// time it is asked. It is an error if both or only one of user name and password
-// are set; for an empty password PROXY_PASS is set and empty.
+// time it is asked. It is an error if PROXY_PASS and PROXY_PASS_FILE are both
+// set, or a user name without a password or the reverse; for an empty password
+// PROXY_PASS is set and empty.
 func EnvironmentCredentials() CredentialSource { return environmentCredentials(env.ReadCredentials) }
 
 // environmentCredentials returns the source of what read returns. It is a

@@ -25,7 +25,7 @@ func (r *route) forwardTransport() *http.Transport {
 	f.Proxy = http.ProxyURL(r.url)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dialProxyAgain(ctx, nil) }
 	f.DialContext, f.DialTLSContext = dial, dial
-	f.Dial, f.DialTLS = nil, nil //lint:ignore SA1019 Base's own are behind dialProxy
+	f.Dial, f.DialTLS = nil, nil //lint:ignore SA1019 Base's own are behind r.dialer
 	// The proxy is spoken to in HTTP/1.1.
 	f.ForceAttemptHTTP2 = false
 	f.Protocols = nil
@@ -159,7 +159,7 @@ func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
 	}})
 	for {
 		resp, err := f.r.forward.RoundTrip(out.WithContext(ctx))
-		if err == nil || m == nil || m.Wrote() != wrote || carrier.HasBody(out) && out.GetBody == nil || !f.retry.again(ctx, &carrier.LostError{Err: err}) {
+		if err == nil || m == nil || m.Wrote() != wrote || carrier.IsStream(out) || !f.retry.again(ctx, &carrier.LostError{Err: err}) {
 			return resp, err
 		}
 		if carrier.HasBody(out) {
@@ -299,7 +299,7 @@ func wantsClose(req *http.Request) bool {
 // repeatable reports whether the request can be sent again after it failed on a
 // connection that was idle before, by the rule of net/http.
 func (f *forwarding) repeatable(nothingWritten bool) bool {
-	if carrier.HasBody(f.req) && f.req.GetBody == nil {
+	if carrier.IsStream(f.req) {
 		return false
 	}
 	if nothingWritten {

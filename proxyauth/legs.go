@@ -75,7 +75,7 @@ type exchange struct {
 	probed  bool
 	exempt  bool   // the proxy lets a probe pass, but not the message
 	lost    uint64 // traffic.lost at the beginning
-	excused bool   // one refusal, for that
+	excused bool   // a refusal was excused, since a connection was lost meanwhile
 	legs    int
 	lead    *lead  // nil: others may send credentials at the same time
 	denial  denial // of the last leg

@@ -124,7 +124,7 @@ func (a *negotiateAuth) again(req *http.Request) bool {
 	case forgets:
 		return true
 	}
-	return carrier.HasBody(req) && req.GetBody == nil
+	return carrier.IsStream(req)
 }
 
 func (a *negotiateAuth) learned(remembered bool) {

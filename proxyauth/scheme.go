@@ -24,8 +24,8 @@ type Scheme interface {
 	// requires returns the parameters without which a challenge is malformed.
 	requires() []string
 
-	// secretsIn returns what of a field's value that the scheme has made, without
-	// its name, is as good as the password; beside all of it.
+	// secretsIn returns the parts of a Proxy-Authorization of this scheme, given
+	// without the scheme's name, that are as good as the password by themselves.
 	secretsIn(value string) []string
 
 	// best returns offers, which are all of this scheme, with the one first that
@@ -89,8 +89,9 @@ func (e refusedElsewhere) Unwrap() error { return e.error }
 // time.
 func DefaultSchemes() []Scheme { return []Scheme{Negotiate(), NTLM(), Digest(), Basic()} }
 
-// Authentication has two natures, of which a scheme has one. Neither is set
-// where requests go without credentials.
+// An answerer answers challenges. Authentication is bound to the request or to the
+// connection, and a scheme sets one of the two. Neither is set where requests go
+// without credentials.
 type answerer struct {
 	auth  requestAuth
 	bound connectionAuth
@@ -103,16 +104,20 @@ type connectionAuth interface {
 	handshake(ctx context.Context, p peer) (handshake, error)
 
 	// again reports whether an authenticated connection needs another
-	// handshake for req; learned says whether one without was let pass.
+	// handshake for req.
 	again(req *http.Request) bool
+
+	// learned notes whether a request without a handshake passed on an
+	// authenticated connection: the proxy remembers it.
 	learned(remembered bool)
 
-	// other reports whether a handshake would be somebody else's now, whom the
-	// credentials do not name.
+	// other reports whether a handshake would authenticate another user now, though
+	// the credentials are the same: whoever has logged in, or has the tickets.
 	other(ctx context.Context) bool
 
-	// describe tells what a handshake is made of: with, which says where the
-	// credentials come from, and more or else where there is more to say.
+	// describe tells by what a handshake authenticates, for a report. with is the
+	// text that names the source of the credentials; the scheme returns it as it
+	// is, adds to it, or puts another one in its place.
 	describe(ctx context.Context, with string) string
 }
 

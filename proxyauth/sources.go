@@ -85,7 +85,8 @@ func PerProxy(sources map[string]CredentialSource) CredentialSource {
 	})
 }
 
-// proxyKey returns a key of PerProxy as hostPort or Hostname give it.
+// proxyKey returns a key of PerProxy as it is looked up: by hostname.OfURL, or by
+// hostname.Key where it has no port.
 func proxyKey(key string) (name string, ok bool) {
 	if ip := strings.Trim(key, "[]"); net.ParseIP(ip) != nil {
 		return hostname.Key(ip), true

@@ -25,8 +25,8 @@ type counters struct {
 	exchanges, reused, tunnels, challenges, handshakes, rejections, retries, sent, received atomic.Int64
 }
 
-// traffic is what goes over the connections to one proxy, for the Stats and for
-// the route.
+// traffic is the [carrier.Traffic] of one proxy: bytes count in the Stats, lost
+// connections for the route.
 type traffic struct {
 	counters *counters
 	lost     atomic.Uint64 // connections that ended instead of an answer

@@ -10,8 +10,10 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
-// struckFrom returns err itself, where its text has nothing of what was sent,
-// behind the words that begin it and are ours, or where nothing was sent yet.
+// struckFrom returns err with the secrets that were sent struck out of its text,
+// except for the words with which this package begins it: ours. It returns err
+// itself where its text holds none of them, and if it is a [carrier.DialError],
+// since nothing was sent on that connection yet.
 func struckFrom(err error, sent *secret.Sent, ours string) error {
 	var dial *carrier.DialError
 	if errors.As(err, &dial) {
@@ -28,8 +30,8 @@ func struckFrom(err error, sent *secret.Sent, ours string) error {
 	return &struckError{ours + struck, err}
 }
 
-// A struckError is an error whose text holds secrets. It does not unwrap, so that
-// nobody gets to that; what it is about is told all the same.
+// A struckError stands for an error whose text holds secrets. It does not unwrap, so
+// that nobody gets to that text; errors.Is finds all the same what the error is.
 type struckError struct {
 	text string
 	err  error
@@ -38,7 +40,7 @@ type struckError struct {
 func (e *struckError) Error() string        { return e.text }
 func (e *struckError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// As finds what a retry needs to know.
+// As finds a *[carrier.LostError], which a retry needs, and nothing else.
 func (e *struckError) As(target any) bool {
 	lost, ok := target.(**carrier.LostError)
 	return ok && errors.As(e.err, lost)

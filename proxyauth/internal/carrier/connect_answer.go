@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ReadConnectAnswer reads the header of one answer to the CONNECT req. Of a 2xx it ignores what says how long a
-// body would be, be that malformed (RFC 9110 §9.3.6); http.ReadResponse does not.
+// ReadConnectAnswer reads the header of one answer to the CONNECT req. In a 2xx it ignores Content-Length and
+// Transfer-Encoding, malformed ones too (RFC 9110 §9.3.6); http.ReadResponse does not.
 func ReadConnectAnswer(r *bufio.Reader, req *http.Request) (*http.Response, error) {
 	const opened = "HTTP/1.1 2xx"
 	if begin, err := r.Peek(len(opened)); err != nil || begin[len(opened)-3] != '2' || string(begin[:5]) != "HTTP/" {

@@ -33,7 +33,8 @@ type Dialer struct {
 	URL  *url.URL        // of the proxy, http or https
 	Name string          // the proxy's URL for people, without userinfo
 	TLS  *tls.Config     // for an https:// proxy; see TLSConfig
-	Traffic
+
+	Traffic Traffic // is told what goes over the connections
 }
 
 // Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy. A raw

@@ -42,10 +42,10 @@ func (c *EarlyConn) WriteTo(w io.Writer) (n int64, err error) {
 func (c *EarlyConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
-func (c *EarlyConn) CloseWrite() error { return CloseWrite(c.Conn) }
+func (c *EarlyConn) CloseWrite() error { return closeWrite(c.Conn) }
 
-// CloseWrite ends one direction of conn, if it can.
-func CloseWrite(conn net.Conn) error {
+// closeWrite ends one direction of conn, if it can.
+func closeWrite(conn net.Conn) error {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

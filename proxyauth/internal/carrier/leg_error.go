@@ -39,7 +39,7 @@ const wantsCertificateRemedy = ": it wants a client certificate: set Transport.P
 // A LostError is a connection that ended before its proxy answered.
 type LostError struct {
 	Err   error
-	Trial bool // with credentials of which the proxy may have thought ill
+	Trial bool // the request carried credentials that have not passed: the proxy may count it as an attempt
 }
 
 func (e *LostError) Error() string { return e.Err.Error() }

@@ -66,11 +66,11 @@ func (m *Meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// NetConn returns the connection that Base dialed, as that of a *tls.Conn.
+// NetConn returns the connection that Dialer.Base dialed, as that of a *tls.Conn.
 func (m *Meter) NetConn() net.Conn { return m.Conn }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn.
-func (m *Meter) CloseWrite() error { return CloseWrite(m.Conn) }
+func (m *Meter) CloseWrite() error { return closeWrite(m.Conn) }
 
 // MeterOf returns the meter below a connection; nil if it has none.
 func MeterOf(conn net.Conn) *Meter {

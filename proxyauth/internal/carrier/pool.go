@@ -75,7 +75,7 @@ const (
 )
 
 // Get returns an idle connection, or dials one, or waits for one where
-// MaxConnsPerHost are in use.
+// PoolConfig.MaxConns are in use.
 func (p *Pool) Get(req *http.Request) (*Pinned, error) {
 	ctx := req.Context()
 	trace := httptrace.ContextClientTrace(ctx)
@@ -237,12 +237,12 @@ func (p *Pool) closeIdle(retire bool) {
 
 // dial opens a connection, on which nothing has been sent.
 func (p *Pool) dial(req *http.Request) (*Pinned, error) {
-	ctx, stop := EndWith(req.Context(), req)
+	ctx, stop := endWith(req.Context(), req)
 	defer stop()
 	c := &Pinned{pool: p, Wire: &Wire{}}
 	// net/http writes absolute-form requests to whatever address, since the
 	// transport has a proxy.
-	cc, err := p.config.Transport.NewClientConn(WithWire(ctx, c.Wire), "http", hostname.OfURL(p.config.URL))
+	cc, err := p.config.Transport.NewClientConn(withWire(ctx, c.Wire), "http", hostname.OfURL(p.config.URL))
 	if err != nil {
 		return nil, UnwrapDial(err)
 	}

@@ -21,12 +21,12 @@ type Wire struct {
 // wireKey is the context key under which a dial finds the wire to fill.
 type wireKey struct{}
 
-// WithWire returns a context for a dial that is to fill w, by [Filled].
-func WithWire(ctx context.Context, w *Wire) context.Context {
+// withWire returns a context for a dial that is to fill w, by [Filled].
+func withWire(ctx context.Context, w *Wire) context.Context {
 	return context.WithValue(ctx, wireKey{}, w)
 }
 
-// Filled returns the wire that [WithWire] has put into ctx, with conn below it.
+// Filled returns the wire that withWire has put into ctx, with conn below it.
 func Filled(ctx context.Context, conn net.Conn) *Wire {
 	w := ctx.Value(wireKey{}).(*Wire)
 	w.Conn = conn
@@ -48,7 +48,7 @@ func (w *Wire) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // CloseWrite ends one direction, after 101 Switching Protocols.
-func (w *Wire) CloseWrite() error { return CloseWrite(w.Conn) }
+func (w *Wire) CloseWrite() error { return closeWrite(w.Conn) }
 
 func (w *Wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {

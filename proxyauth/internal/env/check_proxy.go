@@ -16,14 +16,13 @@ var (
 	errRawUserinfo = errors.New("a special character in the user name or password is not percent-encoded: " +
 		`write "@" as %40, "/" as %2F, "\" as %5C, "#" as %23, "?" as %3F, "%" as %25 and a blank as %20, or use PROXY_USER and PROXY_PASS`)
 	errProxyForm = errors.New("it is not of the form http://host:port")
+	errOneProxy  = errors.New("its host has a character that no name has: write one proxy, http://host:port")
 )
 
 var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
 
-var errOneProxy = errors.New("its host has a character that no name has: write one proxy, http://host:port")
-
-// CheckProxy says what is wrong with the value of HTTP_PROXY and the like; ""
-// is right. What url.Parse says would repeat the password.
+// CheckProxy says what is wrong with the value of HTTP_PROXY and the like; an
+// empty one is right. It does not quote url.Parse, whose errors repeat the password.
 func CheckProxy(value string) error {
 	switch {
 	case value == "":
@@ -105,14 +104,14 @@ func checkUserinfo(userinfo string) error {
 		return errors.New(`it has no user name before the "@"`)
 	}
 	password, _ := u.User.Password()
-	if HasControl(u.User.Username() + password) {
+	if hasControl(u.User.Username() + password) {
 		return errors.New("the user name or password has a line break or another control character")
 	}
 	return nil
 }
 
-// HasControl reports whether s has a control character.
-func HasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+// hasControl reports whether s has a control character.
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // cutLast is strings.Cut at the last sep. Without one, after is empty.
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -18,8 +18,8 @@ func ReadCredentials() Credentials {
 	return Credentials{os.Getenv("PROXY_USER"), pass, os.Getenv("PROXY_PASS_FILE"), set}
 }
 
-// Get returns how to get user name and password, where a file may be read each time;
-// nil if there are none. The error says what is wrong with the variables.
+// Get returns a function that returns user name and password, for which it reads the
+// file of PROXY_PASS_FILE; nil if there are none. The error says what is wrong with the variables.
 func (v Credentials) Get() (get func() (username, password string, err error), err error) {
 	switch {
 	case v.user == "" && v.pass == "" && v.passFile == "":
@@ -30,9 +30,9 @@ func (v Credentials) Get() (get func() (username, password string, err error), e
 		return nil, errors.New("proxyauth: PROXY_USER is not set, but PROXY_PASS_FILE is")
 	case v.pass != "" && v.passFile != "":
 		return nil, errors.New("proxyauth: PROXY_PASS and PROXY_PASS_FILE are both set: keep one")
-	case HasControl(v.user):
+	case hasControl(v.user):
 		return nil, errors.New("proxyauth: PROXY_USER has a line break or another control character")
-	case HasControl(v.pass):
+	case hasControl(v.pass):
 		return nil, errors.New("proxyauth: PROXY_PASS has a line break or another control character")
 	case v.passFile != "":
 		file := PasswordFile(v.passFile)

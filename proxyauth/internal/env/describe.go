@@ -100,9 +100,9 @@ func (v *Proxies) WhyNone(target *url.URL) (why, remedy string) {
 	switch {
 	case v.Off:
 		return "USE_PROXY=" + os.Getenv("USE_PROXY") + " switches proxies off", "unset USE_PROXY"
-	case set.Value == "" && Lookup(other, strings.ToLower(other)).Value != "":
+	case set.Value == "" && lookup(other, strings.ToLower(other)).Value != "":
 		return fmt.Sprintf("%s is set, but %s is not, and that one counts for %s:// targets", other, variable, target.Scheme), remedy
-	case set.Value == "" && !v.all && Lookup("ALL_PROXY", "all_proxy").Value != "":
+	case set.Value == "" && !v.all && lookup("ALL_PROXY", "all_proxy").Value != "":
 		return "ALL_PROXY is set, but net/http does not read it", remedy + ", or use FromEnvironment"
 	case set.Value == "":
 		return variable + " is not set", remedy

@@ -1,3 +1,6 @@
+// Package env reads what the surroundings of a program say about proxies and
+// credentials: variables, netrc, and files with secrets. Its errors name variable,
+// file and line, and never a secret.
 package env
 
 import (
@@ -12,8 +15,9 @@ import (
 // A Variable is one of the environment, by the name under which it is set.
 type Variable struct{ Name, Value string }
 
-// Lookup reads a variable that is set under one of several names.
-func Lookup(names ...string) Variable {
+// lookup returns the first of several variables that is set and not empty. Where none
+// is, it has the last name and no value.
+func lookup(names ...string) Variable {
 	for _, name := range names {
 		if value := os.Getenv(name); value != "" {
 			return Variable{name, value}
@@ -22,8 +26,8 @@ func Lookup(names ...string) Variable {
 	return Variable{names[len(names)-1], ""}
 }
 
-// Proxies are what the environment says about proxies, by the rules of
-// who reads it.
+// Proxies are what the environment says about proxies, by the rules of FromEnvironment
+// or of net/http, which differ.
 type Proxies struct {
 	Off                        bool // by USE_PROXY; then there are no others
 	all                        bool // ALL_PROXY counts where one of these is not set
@@ -31,7 +35,8 @@ type Proxies struct {
 	cgi                        bool // HTTP_PROXY may come from a request
 }
 
-// ReadProxies reads by the rules of proxyauth.FromEnvironment.
+// ReadProxies reads by the rules of proxyauth.FromEnvironment. The error is about
+// USE_PROXY; for the others see Mistakes.
 func ReadProxies() (Proxies, error) {
 	use, err := useProxy()
 	if err != nil || !use {
@@ -39,13 +44,13 @@ func ReadProxies() (Proxies, error) {
 	}
 	v := Proxies{
 		all:      true,
-		forHTTP:  Lookup("http_proxy", "HTTP_PROXY"),
-		forHTTPS: Lookup("https_proxy", "HTTPS_PROXY"),
-		noProxy:  Lookup("no_proxy", "NO_PROXY"),
+		forHTTP:  lookup("http_proxy", "HTTP_PROXY"),
+		forHTTPS: lookup("https_proxy", "HTTPS_PROXY"),
+		noProxy:  lookup("no_proxy", "NO_PROXY"),
 	}
 	// The header field "Proxy" of a request to a CGI program is HTTP_PROXY.
 	v.cgi = v.forHTTP.Value != "" && os.Getenv("REQUEST_METHOD") != ""
-	all := Lookup("all_proxy", "ALL_PROXY")
+	all := lookup("all_proxy", "ALL_PROXY")
 	if v.forHTTP.Value == "" {
 		v.forHTTP = all
 	}
@@ -58,9 +63,9 @@ func ReadProxies() (Proxies, error) {
 // NetHTTPProxies reads by the rules of net/http.
 func NetHTTPProxies() *Proxies {
 	return &Proxies{
-		forHTTP:  Lookup("HTTP_PROXY", "http_proxy"),
-		forHTTPS: Lookup("HTTPS_PROXY", "https_proxy"),
-		noProxy:  Lookup("NO_PROXY", "no_proxy"),
+		forHTTP:  lookup("HTTP_PROXY", "http_proxy"),
+		forHTTPS: lookup("HTTPS_PROXY", "https_proxy"),
+		noProxy:  lookup("NO_PROXY", "no_proxy"),
 		cgi:      os.Getenv("REQUEST_METHOD") != "",
 	}
 }

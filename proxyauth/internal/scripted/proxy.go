@@ -61,7 +61,7 @@ type Proxy struct {
 	open     map[net.Conn]struct{}
 	conns    int // ever
 	requests []*http.Request
-	on       []int
+	on       []int // for each of requests the number of its connection
 
 	flooded atomic.Int64
 }
@@ -83,7 +83,8 @@ func (p *Proxy) URL() *url.URL {
 	return u
 }
 
-// Requests returns all that were made, in the order of their answers.
+// Requests returns all that were made, in the order in which the script was asked
+// about them.
 func (p *Proxy) Requests() []*http.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()

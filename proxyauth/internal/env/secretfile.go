@@ -1,6 +1,3 @@
-// Package env reads what the surroundings of a program say about proxies and
-// credentials: variables, netrc, and files with secrets. Its errors name variable,
-// file and line, and never a secret.
 package env
 
 import (
@@ -126,7 +123,7 @@ func Line(text string) (string, error) {
 		return "", errors.New("it is empty")
 	case strings.ContainsAny(text, "\r\n"):
 		return "", errors.New("it has more than one line")
-	case HasControl(text):
+	case hasControl(text):
 		return "", errors.New("it has a control character")
 	}
 	return text, nil
