@@ -296,6 +296,8 @@ type verifiedBody struct {
 	done   bool
 }
 
+func (b *verifiedBody) whenProved(adopt func(requestAuth)) { b.adopt = adopt }
+
 // Format prints the same for every verb: the answer is good for its nonce.
 func (*verifiedBody) Format(f fmt.State, _ rune) { io.WriteString(f, "proxyauth: response body") }
 

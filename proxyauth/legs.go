@@ -226,7 +226,7 @@ func (x *exchange) next(a answer) error {
 	if x.st.auth != nil {
 		fresh, outcome = x.st.auth.refused(a, x.offers())
 	}
-	if lost := x.r.traffic.lost.Load(); outcome == rejected && a.session != nil && !x.excused && lost != x.lost {
+	if lost := x.r.traffic.lost.Load(); outcome == rejected && a.field != nil && x.st.auth.expires() && !x.excused && lost != x.lost {
 		x.excused = true
 		// net/http may have sent this leg twice, since the first time its
 		// connection ended: a nonce count that counts once is refused then.
@@ -413,9 +413,9 @@ func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error)
 	case st != x.st && !x.private:
 		x.r.standing.CompareAndSwap(x.st, st)
 	}
-	if body, ok := resp.Body.(*verifiedBody); ok {
+	if body, ok := resp.Body.(provesLater); ok {
 		r, settled := x.r, st
-		body.adopt = func(auth requestAuth) { r.standing.CompareAndSwap(settled, settled.with(auth, true)) }
+		body.whenProved(func(auth requestAuth) { r.standing.CompareAndSwap(settled, settled.with(auth, true)) })
 	}
 	return resp, nil
 }

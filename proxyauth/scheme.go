@@ -173,6 +173,12 @@ type requestAuth interface {
 	accepted(a answer, resp *http.Response) (requestAuth, error)
 }
 
+// A provesLater is the body of a response at whose end the proxy proves itself, and
+// may give what to use from then on.
+type provesLater interface {
+	whenProved(adopt func(requestAuth))
+}
+
 // An answer is one Proxy-Authorization.
 type answer struct {
 	field []string // the field's values; nil: none is sent
