@@ -122,3 +122,11 @@ func (y *faultCounts) count(n *int) {
 	defer y.mu.Unlock()
 	*n++
 }
+
+// An error that a program makes itself, as its tests do, reads as one of a Transport.
+func TestConnectErrorOfOnesOwn(t *testing.T) {
+	for scheme, grows := range map[string]bool{"Negotiate": true, "NTLM": false, "Other": false, "": false} {
+		err := &proxyauth.ConnectError{StatusCode: http.StatusRequestHeaderFieldsTooLarge, Tried: scheme}
+		require.Equal(t, grows, strings.Contains(err.Error(), "a Kerberos token grows"), err.Error())
+	}
+}
