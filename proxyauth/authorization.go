@@ -50,10 +50,13 @@ func secretsIn(authorization []string) []string {
 	for _, value := range authorization {
 		name, token, _ := strings.Cut(value, " ")
 		all = append(all, value, token)
-		// Not only the schemes in use count: the caller may have set the field.
-		if scheme := schemeNamed(DefaultSchemes(), name); scheme != nil {
-			all = append(all, scheme.secretsIn(token)...)
+		// Not only the schemes in use count: the caller may have set the field, and
+		// by a scheme of its own, which may have a response as Digest has.
+		scheme := schemeNamed(DefaultSchemes(), name)
+		if scheme == nil {
+			scheme = Digest()
 		}
+		all = append(all, scheme.secretsIn(token)...)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"github.com/go-proxyauth/go-proxyauth/digest"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
@@ -15,16 +16,19 @@ type Challenge struct {
 	// "" when there is none.
 	Token68 string
 
-	read challenge.Challenge
+	params digest.Params
 }
 
 // Param returns the value of the parameter name, in any case, without its
 // quotes and escapes, or "" when the challenge does not have it. Octets beyond
 // ASCII are as the proxy sent them.
-func (c Challenge) Param(name string) string { return c.read.Params.Get(name) }
+func (c Challenge) Param(name string) string { return c.params.Get(name) }
 
 // HasParam reports whether the challenge has the parameter name, in any case.
-func (c Challenge) HasParam(name string) bool { return c.read.Has(name) }
+func (c Challenge) HasParam(name string) bool {
+	_, ok := c.params.Lookup(name)
+	return ok
+}
 
 // ParseChallenges reads the values of the Proxy-Authenticate fields of one
 // response (RFC 9110 §11.6.1, §11.7.1), in order: one or more challenges in a
@@ -43,7 +47,7 @@ func ParseChallenges(fields []string) ([]Challenge, error) {
 	read, err := parseChallenges(fields)
 	var all []Challenge
 	for _, c := range read {
-		all = append(all, Challenge{c.Scheme, c.Token68, c})
+		all = append(all, Challenge{c.Scheme, c.Token68, c.Params})
 	}
 	return all, err
 }

@@ -23,6 +23,10 @@ func TestParseChallenges(t *testing.T) {
 	require.True(t, got[2].HasParam("nonce"))
 	require.False(t, got[2].HasParam("opaque"))
 
+	got, err = proxyauth.ParseChallenges([]string{"NTLM TlRM, Negotiate"})
+	require.NoError(t, err)
+	require.Equal(t, []proxyauth.Challenge{{Scheme: "NTLM", Token68: "TlRM"}, {Scheme: "Negotiate"}}, got, "as a program's test may write them")
+
 	got, err = proxyauth.ParseChallenges(nil)
 	require.NoError(t, err)
 	require.Empty(t, got)

@@ -45,7 +45,7 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 		return "it opens no tunnels, or is a web server and no proxy", "check host and port of the proxy URL, or ask its administrators to allow CONNECT"
 	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
 		cause, remedy = "the header of the request is too large for it", "ask its administrators for a higher limit"
-		if e.large {
+		if tried := schemeNamed(DefaultSchemes(), e.Tried); tried != nil && tried.traits().large {
 			cause += ": a Kerberos token grows with the groups of its user"
 			remedy += ", or for fewer groups in the account, or use another scheme (Transport.Schemes)"
 		}

@@ -24,7 +24,7 @@ func (d *diagnosis) forward() {
 	own := fromProxy(resp)
 	if d.r.direct == nil {
 		if st := d.r.standing.Load(); st != nil && st.scheme != nil {
-			e.Tried, e.large = st.scheme.Name(), st.scheme.traits().large
+			e.Tried = st.scheme.Name()
 		}
 		answer += ", " + d.identity()
 		own = own || mayBeProxys(resp.StatusCode)

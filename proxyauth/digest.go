@@ -55,7 +55,7 @@ func (digestScheme) traits() traits { return traits{} }
 func (digestScheme) requires() []string { return []string{"realm", "nonce"} } // RFC 7616 §3.3
 
 func (digestScheme) secretsIn(value string) []string {
-	_, response, _ := strings.Cut(value, ` response="`)
+	_, response, _ := strings.Cut(" "+value, ` response="`)
 	response, _, _ = strings.Cut(response, `"`)
 	return []string{response}
 }

@@ -132,7 +132,6 @@ type ConnectError struct {
 	Body       []byte      // the first 4 KiB
 	Tried      string      // the scheme for which credentials were sent, or ""
 
-	large      bool      // Tried makes large headers
 	proven     bool      // the credentials have passed for another target
 	at         time.Time // when the proxy said so, if that is remembered
 	remembered bool      // this request was not sent

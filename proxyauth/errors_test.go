@@ -55,11 +55,13 @@ func TestErrorsStayReadable(t *testing.T) {
 	w := newWorld(t)
 	encode := base64.StdEncoding.EncodeToString
 	for name, test := range map[string]struct{ field, answer, want string }{
-		"token":             {"Negotiate " + encode([]byte("abc:t")), "", "EOF"},
-		"letter":            {"Basic " + encode([]byte("alice:o")), "", "EOF"},
-		"letter, quoted":    {"Basic " + encode([]byte("alice:o")), "HTTP/1.1 o\r\n\r\n", `malformed HTTP status code "REDACTED"`},
-		"letter, not ASCII": {"Basic " + encode([]byte("alice:ö")), "HTTP/1.1 ö\r\n\r\n", `malformed HTTP status code "REDACTED"`},
-		"our word":          {"Basic " + encode([]byte("alice:proxy")), "HTTP/1.1 proxy\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"token":              {"Negotiate " + encode([]byte("abc:t")), "", "EOF"},
+		"letter":             {"Basic " + encode([]byte("alice:o")), "", "EOF"},
+		"letter, quoted":     {"Basic " + encode([]byte("alice:o")), "HTTP/1.1 o\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"letter, not ASCII":  {"Basic " + encode([]byte("alice:ö")), "HTTP/1.1 ö\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"response first":     {`Digest response="0a1b2c3d", username="u"`, "HTTP/1.1 0a1b2c3d\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"response of others": {`Other user="u", response="0a1b2c3d"`, "HTTP/1.1 0a1b2c3d\r\n\r\n", `malformed HTTP status code "REDACTED"`},
+		"our word":           {"Basic " + encode([]byte("alice:proxy")), "HTTP/1.1 proxy\r\n\r\n", `malformed HTTP status code "REDACTED"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := w.scripted(scripted.Always(scripted.Raw(test.answer).Then(scripted.HangUp())))
@@ -173,5 +175,13 @@ func TestNoCredentials(t *testing.T) {
 			require.Equal(t, 0, p.Attempts("alice"))
 			t.Log(err)
 		})
+	}
+}
+
+// An error that a program makes itself, as its tests do, reads as one of a Transport.
+func TestConnectErrorOfOnesOwn(t *testing.T) {
+	for scheme, grows := range map[string]bool{"Negotiate": true, "NTLM": false, "Other": false, "": false} {
+		err := &proxyauth.ConnectError{StatusCode: http.StatusRequestHeaderFieldsTooLarge, Tried: scheme}
+		require.Equal(t, grows, strings.Contains(err.Error(), "a Kerberos token grows"), err.Error())
 	}
 }

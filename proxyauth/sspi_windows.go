@@ -9,6 +9,8 @@ import (
 	"github.com/alexbrainman/sspi"
 	"github.com/alexbrainman/sspi/negotiate"
 	"github.com/alexbrainman/sspi/ntlm"
+
+	ours "github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
 // loggedInUser returns how to authenticate as the user whom Windows has logged
@@ -86,7 +88,7 @@ func (h *sspiHandshake) done(token68 string) error {
 		return nil
 	}
 	if _, _, err := h.next(token68); err != nil {
-		return unproven{fmt.Errorf("the server did not prove itself: %w", err)}
+		return unproven{fmt.Errorf("%w: %w", ours.ErrServer, err)}
 	}
 	return nil
 }

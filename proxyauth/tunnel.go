@@ -114,9 +114,6 @@ func (c *connecting) refusal(resp *http.Response) *ConnectError {
 	}
 	if c.authorization != nil {
 		c.refused.Tried, _, _ = strings.Cut(c.authorization[0], " ")
-		if scheme := schemeNamed(c.r.t.schemes, c.refused.Tried); scheme != nil {
-			c.refused.large = scheme.traits().large
-		}
 	}
 	return c.refused
 }
