@@ -199,7 +199,7 @@ func TestWarmAllocations(t *testing.T) {
 			bare, ours := w.start(t)
 			least := 1e9 // of three rounds, since the race detector and the collector empty pools by chance
 			for range 3 {
-				a, b := w.mallocs(t, bare, 500), w.mallocs(t, ours, 500)
+				a, b := w.mallocs(t, bare, 200), w.mallocs(t, ours, 200)
 				t.Logf("net/http %.1f, Transport %.1f: %+.1f", a, b, b-a)
 				least = min(least, b-a)
 			}
