@@ -1,0 +1,121 @@
+package lockout
+
+import "time"
+
+// Several pairs of one user name, and one pair at several proxies: what the
+// directory counts together.
+
+const (
+	formerLasts = time.Hour // since it passed
+	mostPairs   = 2         // of a user name that never passed, in the time of a long pause
+	mostProxies = 4         // attempts with what never passed at any proxy
+)
+
+// agains is the pauses of a pair that was refused, while a former one passes.
+func (l *Ledger) agains() []time.Duration {
+	return []time.Duration{20 * time.Second, 2 * time.Minute, l.long}
+}
+
+// former returns the account of the same user at the same proxy that passed
+// last, by another password, or nil. The proxy may not have heard of the new
+// one yet.
+func (l *Ledger) former(now time.Time, a *account) (former *account) {
+	for _, b := range l.users[a.key.User] {
+		if b != a && b.key.Proxy == a.key.Proxy && len(b.proven) > 0 && now.Sub(b.passed) < formerLasts &&
+			(former == nil || b.passed.After(former.passed)) {
+			former = b
+		}
+	}
+	return former
+}
+
+// instead returns the account that a request goes on with which cannot have its
+// turn at a, or nil.
+func (l *Ledger) instead(now time.Time, a *account, t turn, waits bool) *account {
+	if waits && !t.former || len(a.proven) > 0 && !a.heldOff(now) {
+		return nil
+	}
+	if former := l.former(now, a); former != nil && !former.heldOff(now) {
+		return former
+	}
+	return nil
+}
+
+// pairRefused takes in a refusal of a, which was before as was says.
+func (l *Ledger) pairRefused(now time.Time, a *account, was State) {
+	if len(a.proven) == 0 {
+		a.again.begin(now, l.agains())
+	}
+	if was != Trusted || !a.suspect() {
+		return
+	}
+	for _, b := range l.users[a.key.User] { // which may be the right one now
+		if b.key.Proxy == a.key.Proxy && len(b.proven) == 0 && b.sum().refused < mostAtAll {
+			b.again.next = now
+		}
+	}
+}
+
+// rivals are other accounts whose attempts count for one.
+type rivals struct {
+	accounts, attempts int
+	underWay           bool
+	oldest             *account // whose last answer was read first: it ceases to count first
+}
+
+func (r *rivals) add(b *account, attempts int) {
+	r.accounts++
+	r.attempts += attempts
+	r.underWay = r.underWay || len(b.underWay) > 0
+	if !b.answered.IsZero() && (r.oldest == nil || b.answered.Before(r.oldest.answered)) {
+		r.oldest = b
+	}
+}
+
+func (r *rivals) turn(now time.Time, window time.Duration) turn {
+	if r.oldest == nil {
+		return turn{at: now.Add(forever), answers: true}
+	}
+	return turn{at: r.oldest.answered.Add(window), answers: r.underWay, because: r.oldest}
+}
+
+// turnOfPairs returns the turn of an account by what was tried with the same
+// user name or pair; the zero turn, if that does not matter.
+func (l *Ledger) turnOfPairs(now time.Time, a *account) turn {
+	if len(a.proven) > 0 {
+		return turn{}
+	}
+	var names, proxies rivals // of the user name here, and of the pair elsewhere
+	for _, b := range l.users[a.key.User] {
+		n := b.attempts(now, l.window)
+		switch {
+		case b == a:
+		case b.key.Pair == a.key.Pair && len(b.proven) > 0:
+			return turn{} // it is good
+		case n == 0 || len(b.proven) > 0:
+		case b.key.Pair == a.key.Pair:
+			proxies.add(b, n)
+		case b.key.Proxy == a.key.Proxy:
+			names.add(b, n)
+		}
+	}
+	own := a.attempts(now, l.window)
+	switch {
+	case own == 0 && names.accounts >= mostPairs:
+		return names.turn(now, l.window)
+	case proxies.attempts > 0 && own+proxies.attempts >= mostProxies:
+		proxies.add(a, own)
+		return proxies.turn(now, l.window)
+	}
+	return turn{}
+}
+
+// attempts returns how many attempts of an account that never passed count for
+// others, for as long as the directory may count them.
+func (a *account) attempts(now time.Time, window time.Duration) int {
+	n, _ := a.places()
+	if s := a.sum(); now.Sub(a.answered) < window {
+		n += s.refused + s.unclear
+	}
+	return n
+}
