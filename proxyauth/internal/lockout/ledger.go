@@ -51,10 +51,7 @@ func (l *Ledger) Ask(now time.Time, r Request) Decision {
 			}
 		}
 	}
-	if r.Since.IsZero() {
-		r.Since = now
-	}
-	end := r.Since.Add(patience)
+	end := now.Add(patience - r.Waited)
 	waits := now.Before(end) && (t.answers || t.at.Add(-t.others).Sub(now) <= soon)
 	late := t.at.After(now)
 	if f := l.instead(now, a, t, waits); late && f != nil {

@@ -57,8 +57,8 @@ type Request struct {
 	// use to begin without credentials.
 	Unasked bool
 
-	// Since is when the request began to wait, zero where it did not yet.
-	Since time.Time
+	// Waited is how long the request has waited before, for any answer.
+	Waited time.Duration
 }
 
 // An Answer is what a request is to do.

@@ -56,18 +56,22 @@ func (l *Ledger) pairRefused(now time.Time, a *account, was State) {
 	}
 }
 
-// rivals are other accounts whose attempts count for one.
+// rivals are accounts whose attempts count together.
 type rivals struct {
 	accounts, attempts int
 	underWay           bool
-	oldest             *account // whose last answer was read first: it ceases to count first
+	oldest             *account // whose last answer ceases to count first
 }
 
-func (r *rivals) add(b *account, attempts int) {
+func (r *rivals) add(now time.Time, window time.Duration, b *account) {
+	n := b.attempts(now, window)
+	if n == 0 {
+		return
+	}
 	r.accounts++
-	r.attempts += attempts
+	r.attempts += n
 	r.underWay = r.underWay || len(b.underWay) > 0
-	if !b.answered.IsZero() && (r.oldest == nil || b.answered.Before(r.oldest.answered)) {
+	if now.Sub(b.answered) < window && (r.oldest == nil || b.answered.Before(r.oldest.answered)) {
 		r.oldest = b
 	}
 }
@@ -82,29 +86,22 @@ func (r *rivals) turn(now time.Time, window time.Duration) turn {
 // turnOfPairs returns the turn of an account by what was tried with the same
 // user name or pair; the zero turn, if that does not matter.
 func (l *Ledger) turnOfPairs(now time.Time, a *account) turn {
-	if len(a.proven) > 0 {
-		return turn{}
-	}
-	var names, proxies rivals // of the user name here, and of the pair elsewhere
+	var own, names, proxies rivals // names: of the user here; proxies: the pair elsewhere, and here
+	own.add(now, l.window, a)
 	for _, b := range l.users[a.key.User] {
-		n := b.attempts(now, l.window)
 		switch {
-		case b == a:
 		case b.key.Pair == a.key.Pair && len(b.proven) > 0:
 			return turn{} // it is good
-		case n == 0 || len(b.proven) > 0:
 		case b.key.Pair == a.key.Pair:
-			proxies.add(b, n)
-		case b.key.Proxy == a.key.Proxy:
-			names.add(b, n)
+			proxies.add(now, l.window, b)
+		case b.key.Proxy == a.key.Proxy && len(b.proven) == 0:
+			names.add(now, l.window, b)
 		}
 	}
-	own := a.attempts(now, l.window)
 	switch {
-	case own == 0 && names.accounts >= mostPairs:
+	case own.accounts == 0 && names.accounts >= mostPairs:
 		return names.turn(now, l.window)
-	case proxies.attempts > 0 && own+proxies.attempts >= mostProxies:
-		proxies.add(a, own)
+	case proxies.attempts > own.attempts && proxies.attempts >= mostProxies:
 		return proxies.turn(now, l.window)
 	}
 	return turn{}

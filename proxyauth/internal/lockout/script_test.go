@@ -33,6 +33,8 @@ type script struct {
 type asked struct {
 	Request
 	attempt Attempt
+	waiting bool
+	since   time.Time
 }
 
 var epoch = time.Date(2026, 11, 2, 7, 0, 0, 0, time.UTC)
@@ -94,10 +96,11 @@ func (s *script) play() {
 		}
 		r.Challenged = r.Challenged || strings.Contains(line, " challenged")
 		r.Unasked = r.Unasked || strings.Contains(line, " unasked")
-		d := s.ledger.Ask(now, r.Request)
-		if r.Since.IsZero() {
-			r.Since = now
+		if r.waiting {
+			r.Waited += now.Sub(r.since)
 		}
+		d := s.ledger.Ask(now, r.Request)
+		r.since, r.waiting = now, d.Answer == Wait
 		r.attempt = d.Attempt
 		got = said(d, strings.Contains(want, " by "))
 	}

@@ -76,7 +76,7 @@ func TestUntried(t *testing.T) {
 			0s   2 asks NTLM,Digest,Basic b : waits until 4s
 			1s   1 refused
 			1s   2 asks again : goes by Digest
-			1s   1 asks again : waits until 30s
+			1s   1 asks again : waits until 31s
 			2s   2 refused
 			2s   1 asks again : held until 31m3s
 			31m2s   3 asks NTLM,Digest,Basic c : goes by Basic
@@ -209,7 +209,7 @@ func TestUnclear(t *testing.T) {
 			0s  2 asks Digest,Basic b : begins bare
 			1s  2 asks again challenged : goes
 			1s  3 asks Digest,Basic b : begins bare (before its turn, too)
-			2s  3 asks again challenged : waits until 31s
+			2s  3 asks again challenged : waits until 32s
 			2s  2 passed
 			2s  3 asks again : goes
 			2s  4 asks Digest,Basic b : goes`,

@@ -1,0 +1,327 @@
+package lockout
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// A world is a simulation: clients, a proxy and one ledger in virtual time, of
+// discrete events. Nothing in it runs at the same time, so it is repeatable.
+type world struct {
+	ledger  *Ledger
+	now     time.Duration // since epoch
+	events  events
+	count   int
+	waiting []*sim // in the order of their asking
+	random  *rand.Rand
+
+	// proxy answers a leg; without credentials the password is "".
+	proxy func(leg) reply
+	// source is what the requests' source has, "secret" if nil.
+	source func() string
+
+	attempts []time.Duration // that the directory saw with a wrong password
+	refused  time.Duration   // when the first refusal was read
+	after    int             // wrong attempts sent since then
+	classes  map[string]*class
+}
+
+// A leg is what the proxy sees.
+type leg struct {
+	at                              time.Duration
+	proxy, scheme, password, target string
+	number                          int // of legs so far, from 1
+}
+
+// A reply is what it does. A leg without credentials is answered by Refused
+// (that is, 407) or ends the request as any other verdict would.
+type reply struct {
+	after   time.Duration
+	verdict Verdict
+	checked bool // the directory saw the attempt, and it was wrong
+	fails   bool // the request fails, whatever that says of the password
+}
+
+// Replies.
+func passes(after time.Duration) reply  { return reply{after: after, verdict: Passed} }
+func refuses(after time.Duration) reply { return reply{after: after, verdict: Refused, checked: true} }
+func unclear(after time.Duration, v Verdict) reply {
+	return reply{after: after, verdict: v, checked: true, fails: true}
+}
+func says503(after time.Duration) reply { return reply{after: after, verdict: Nothing, fails: true} }
+
+// A class of requests, and what became of them.
+type class struct {
+	began, passed, failed int
+	unsent                int           // of those that failed
+	longest               time.Duration // waited for its turn
+	last, first           time.Duration // pass
+	failures              []time.Duration
+}
+
+// A sim is a request.
+type sim struct {
+	Request
+	class    string
+	begun    time.Duration
+	since    time.Duration // it waits
+	then     func()        // after its end
+	own      Key           // by its source
+	switches int
+	parked   bool
+}
+
+type event struct {
+	at    time.Duration
+	order int
+	do    func()
+}
+
+type events []event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].order < e[j].order
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}
+
+func newWorld(seed uint64, proxy func(leg) reply) *world {
+	return &world{
+		ledger: NewLedger(0), proxy: proxy, classes: map[string]*class{},
+		random: rand.New(rand.NewPCG(seed, 1)), refused: -1,
+	}
+}
+
+func (w *world) at(when time.Duration, do func()) {
+	w.count++
+	heap.Push(&w.events, event{max(when, w.now), w.count, do})
+}
+
+// until lets the world run.
+func (w *world) until(end time.Duration) {
+	for len(w.events) > 0 && w.events[0].at <= end {
+		e := heap.Pop(&w.events).(event)
+		w.now = e.at
+		e.do()
+	}
+	w.now = end
+}
+
+func (w *world) class(name string) *class {
+	c := w.classes[name]
+	if c == nil {
+		c = &class{last: -1, first: -1}
+		w.classes[name] = c
+	}
+	return c
+}
+
+var basic = []string{"Basic"}
+
+// begin begins a request.
+func (w *world) begin(name, target string, change func(*sim), then func()) {
+	s := &sim{class: name, begun: w.now, since: -1, then: then}
+	password := "secret"
+	if w.source != nil {
+		password = w.source()
+	}
+	s.Request = Request{Key: Key{"proxy", "alice", NewPair("alice", password)}, Schemes: basic, Target: target, Unasked: true}
+	if change != nil {
+		change(s)
+	}
+	s.own = s.Key
+	w.class(name).began++
+	w.ask(s)
+}
+
+// every begins requests at a steady pace, and to the targets in turn.
+func (w *world) every(name string, from, to, pace time.Duration, change func(*sim), targets ...string) {
+	i := 0
+	var next func()
+	next = func() {
+		if w.now >= to {
+			return
+		}
+		w.begin(name, targets[i%len(targets)], change, nil)
+		i++
+		w.at(w.now+pace, next)
+	}
+	w.at(from, next)
+}
+
+// goroutines begin a request each, and the next some time after it has ended.
+func (w *world) goroutines(name string, n int, from, to, pause time.Duration, change func(*sim), targets ...string) {
+	for i := range n {
+		target := targets[i%len(targets)]
+		var next func()
+		next = func() {
+			if w.now < to {
+				w.begin(name, target, change, func() { w.at(w.now+pause, next) })
+			}
+		}
+		w.at(from, next)
+	}
+}
+
+func (w *world) time() time.Time { return epoch.Add(w.now) }
+
+func (w *world) ask(s *sim) {
+	if s.since >= 0 {
+		s.Waited += w.now - s.since
+		s.since = -1
+	}
+	d := w.ledger.Ask(w.time(), s.Request)
+	switch d.Answer {
+	case Go:
+		w.send(s, d.Attempt)
+	case Bare:
+		w.count++
+		r := w.proxy(leg{at: w.now, proxy: s.Key.Proxy, target: s.Target, number: w.count})
+		w.at(w.now+r.after, func() {
+			if r.verdict != Refused {
+				w.end(s, !r.fails, true)
+				return
+			}
+			s.Challenged = true
+			w.ask(s)
+		})
+	case Former:
+		s.Key = d.Former
+		w.ask(s)
+	case Held:
+		w.end(s, false, false)
+	case Wait:
+		s.since = w.now
+		if !s.parked {
+			s.parked = true
+			w.waiting = append(w.waiting, s)
+		}
+		w.at(d.Until.Sub(epoch), func() {
+			if s.parked && !w.time().Before(d.Until) {
+				w.unpark(s)
+				w.ask(s)
+			}
+		})
+	}
+}
+
+func (w *world) unpark(s *sim) {
+	s.parked = false
+	w.waiting = slices.DeleteFunc(w.waiting, func(other *sim) bool { return other == s })
+}
+
+func (w *world) send(s *sim, sent Attempt) {
+	_, password := s.Key.Pair.Reveal()
+	w.count++
+	r := w.proxy(leg{w.now, s.Key.Proxy, sent.Scheme, password, s.Target, w.count})
+	if r.checked {
+		w.attempts = append(w.attempts, w.now)
+		if w.refused >= 0 {
+			w.after++
+		}
+	}
+	w.at(w.now+r.after, func() {
+		trusted := w.ledger.accounts[s.Key].trusts(sent.Scheme)
+		w.ledger.Report(w.time(), sent, Evidence{Verdict: r.verdict})
+		if r.verdict == Refused && w.refused < 0 {
+			w.refused = w.now
+		}
+		switch {
+		case r.verdict != Refused:
+			w.end(s, !r.fails, true)
+		case !w.goesOn(s, sent, trusted):
+			w.end(s, false, true)
+		}
+		w.wake()
+	})
+}
+
+// goesOn lets a refused request go on with the next scheme, or another pair.
+func (w *world) goesOn(s *sim, sent Attempt, trusted bool) bool {
+	another := s.Key != s.own // the former one was refused: with the new one, if that may go
+	if another {
+		s.Key = s.own
+	}
+	if s.switches++; s.switches > 2 {
+		return false
+	}
+	former := w.ledger.former(w.time(), w.ledger.account(w.time(), s.Key)) != nil
+	if !another && !former && (trusted || len(s.Schemes) == 1) {
+		return false
+	}
+	if !another && len(s.Schemes) > 1 {
+		s.Schemes = slices.DeleteFunc(slices.Clone(s.Schemes), func(scheme string) bool { return scheme == sent.Scheme })
+	}
+	w.ask(s)
+	return true
+}
+
+// wake asks again for all that wait.
+func (w *world) wake() {
+	waiting := w.waiting
+	w.waiting = nil
+	for _, s := range waiting {
+		s.parked = false
+		w.ask(s)
+	}
+}
+
+func (w *world) end(s *sim, passed, sent bool) {
+	c := w.class(s.class)
+	c.longest = max(c.longest, s.Waited)
+	if passed {
+		c.passed++
+		c.last = w.now
+		if c.first < 0 {
+			c.first = w.now
+		}
+	} else {
+		c.failed++
+		c.failures = append(c.failures, w.now)
+		if !sent {
+			c.unsent++
+		}
+	}
+	if s.then != nil {
+		s.then()
+	}
+}
+
+// most returns the most wrong attempts in any window of this length.
+func (w *world) most(window time.Duration) (most int) {
+	for i, from := range w.attempts {
+		n := 0
+		for _, at := range w.attempts[i:] {
+			if at-from < window {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// in returns how many wrong attempts there were in a time.
+func (w *world) in(from, to time.Duration) (n int) {
+	for _, at := range w.attempts {
+		if from <= at && at < to {
+			n++
+		}
+	}
+	return n
+}
+
+func names(prefix string, n int) (targets []string) {
+	for i := range n {
+		targets = append(targets, prefix+string(rune('A'+i/26))+string(rune('a'+i%26)))
+	}
+	return targets
+}
