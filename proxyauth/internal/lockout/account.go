@@ -53,10 +53,11 @@ type freely struct {
 
 // A place is taken by an attempt under way.
 type place struct {
-	id   uint64
-	at   time.Time
-	mark int
-	free bool // it was sent when any number may be, so it holds nobody up
+	id     uint64
+	target string
+	at     time.Time
+	mark   int
+	free   bool // it was sent when any number may be, so it holds nobody up
 }
 
 // places returns how many attempts under way count, and when the first was sent.

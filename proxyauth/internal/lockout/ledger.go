@@ -110,9 +110,9 @@ func (l *Ledger) send(now time.Time, a *account, r Request, scheme string, t tur
 	l.sent++
 	sent := Attempt{
 		Key: a.key, Scheme: scheme, Target: r.Target, account: a,
-		id: l.sent, mark: a.mark, long: t.long, challenged: r.Challenged,
+		id: l.sent, mark: a.mark, long: t.long, paced: !t.free, challenged: r.Challenged,
 	}
-	a.underWay = append(a.underWay, place{id: sent.id, at: now, mark: a.mark, free: t.free})
+	a.underWay = append(a.underWay, place{id: sent.id, target: r.Target, at: now, mark: a.mark, free: t.free})
 	if t.try {
 		sent.try = a.hold.claim(now, l.holds())
 	}

@@ -93,6 +93,7 @@ type Attempt struct {
 	try        int    // which try of a hold it is, from 1
 	again      int    // the same beside a former pair
 	long       bool   // it came after a long pause
+	paced      bool   // it was sent when not any number may be
 	challenged bool
 }
 

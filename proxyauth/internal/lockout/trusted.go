@@ -1,6 +1,9 @@
 package lockout
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Schemes that have passed: the second promise. A refusal makes the account
 // suspect, a second one holds it, or its target alone; a pass ends both.
@@ -8,6 +11,7 @@ import "time"
 const (
 	atEase       = time.Minute            // for so long after a pass any number may be sent
 	secondSoon   = 300 * time.Millisecond // after that: the second attempt
+	thirdSoon    = 600 * time.Millisecond // the third, at a target where none is under way
 	slowOrigin   = 4 * time.Second        // who has no answer by then waits, mostly, for an origin
 	otherTargets = 10 * time.Second       // how long targets that were odd leave a try to others
 
@@ -55,6 +59,8 @@ func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
 		t.free = true
 	case n == 1:
 		t.at = oldest.Add(secondSoon)
+	case n == 2 && !a.asks(target):
+		t.at = oldest.Add(thirdSoon)
 	case n > 1:
 		t.at = oldest.Add(slowOrigin)
 	}
@@ -71,6 +77,11 @@ func (a *account) decides() bool {
 	return false
 }
 
+// asks reports whether an attempt at the target is under way.
+func (a *account) asks(target string) bool {
+	return slices.ContainsFunc(a.underWay, func(p place) bool { return !p.free && p.target == target })
+}
+
 // doubts takes in what is no pass.
 func (a *account) doubts(now time.Time, steps []time.Duration, sent Attempt, e Evidence) {
 	widens := false
@@ -85,6 +96,8 @@ func (a *account) doubts(now time.Time, steps []time.Duration, sent Attempt, e E
 			a.refused++
 			widens = !a.wide && sent.Target != a.first
 			a.wide = a.wide || widens
+		case sent.paced && !a.held() && sent.Target != a.first:
+			a.wide = true // which counts from the second refusal on
 		}
 	case Unclear, UnclearTarget:
 		a.unclearAt.add(sent.Target)
