@@ -41,19 +41,10 @@ func NewLedger(long time.Duration) *Ledger {
 // Ask says what r is to do.
 func (l *Ledger) Ask(now time.Time, r Request) Decision {
 	a := l.account(now, r.Key)
-	scheme := a.leastTried(r.Schemes)
-	t := l.turn(now, a, scheme, r.Target)
-	if t.at.After(now) { // a scheme that has passed does not wait for one that has not
-		for _, other := range r.Schemes {
-			if a.trusts(other) && !a.trusts(scheme) {
-				scheme, t = other, l.turn(now, a, other, r.Target)
-				break
-			}
-		}
-	}
+	scheme, t := l.choose(now, a, r)
+	late := t.at.After(now) || scheme == ""
 	end := now.Add(patience - r.Waited)
-	waits := now.Before(end) && (t.answers || t.at.Add(-t.others).Sub(now) <= soon)
-	late := t.at.After(now)
+	waits := scheme != "" && now.Before(end) && (t.answers || t.at.Add(-t.others).Sub(now) <= soon)
 	if f := l.instead(now, a, t, waits); late && f != nil {
 		return Decision{Answer: Former, Former: f.key}
 	}
@@ -70,6 +61,21 @@ func (l *Ledger) Ask(now time.Time, r Request) Decision {
 		return Decision{Answer: Wait, Until: earlier(t.at, end)}
 	}
 	return Decision{Answer: Go, Attempt: l.send(now, a, r, scheme, t)}
+}
+
+// choose returns the scheme for the next attempt, and its turn. Without any
+// scheme that is when others may make one.
+func (l *Ledger) choose(now time.Time, a *account, r Request) (string, turn) {
+	if len(r.Schemes) == 0 {
+		return "", turn{at: l.heldUntil(now, a)}
+	}
+	scheme := a.leastTried(r.Schemes)
+	t := l.turn(now, a, scheme, r.Target)
+	if i := slices.IndexFunc(r.Schemes, a.trusts); i >= 0 && t.at.After(now) && !a.trusts(scheme) {
+		scheme = r.Schemes[i] // what has passed does not wait for what has not
+		t = l.turn(now, a, scheme, r.Target)
+	}
+	return scheme, t
 }
 
 // A turn is when an attempt may be made.
@@ -169,10 +175,13 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// instant returns at, or the zero Time where that is never.
+// instant returns at or now, whichever is later, or the zero Time for never.
 func instant(now, at time.Time) time.Time {
-	if at.Sub(now) >= forever/2 {
+	switch {
+	case at.Sub(now) >= forever/2:
 		return time.Time{}
+	case at.Before(now):
+		return now
 	}
 	return at
 }

@@ -44,8 +44,9 @@ func (p Pair) Reveal() (user, password string) {
 type Request struct {
 	Key Key
 
-	// Schemes are those by which it could, the strongest first. One of them is
-	// chosen, see Attempt.Scheme.
+	// Schemes are those by which it could, the strongest first; not by those by
+	// which it was refused. One of them is chosen, see Attempt.Scheme. Where none
+	// is left the decision is Former or Held.
 	Schemes []string
 
 	Target string // host:port

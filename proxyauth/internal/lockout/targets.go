@@ -29,6 +29,12 @@ func (t *targets) remove(target string) {
 	*t = slices.DeleteFunc(*t, func(other string) bool { return other == target })
 }
 
+// odd reports whether a try is better made at another target: this one was
+// refused or unclear since the last pass, or is denied.
+func (a *account) odd(target string) bool {
+	return a.refusedAt.has(target) || a.unclearAt.has(target) || a.denied.has(target)
+}
+
 // denies reports whether a refusal at the target says nothing: the proxy denied
 // it before when the password was good, and that was good a moment ago.
 func (a *account) denies(now time.Time, target string) bool {

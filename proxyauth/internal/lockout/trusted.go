@@ -45,7 +45,7 @@ func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
 	switch {
 	case a.held() && (a.wide || target == a.first):
 		t.at, t.try = a.hold.next, true
-		if a.wide && (a.refusedAt.has(target) || a.unclearAt.has(target)) {
+		if a.wide && a.odd(target) {
 			t.at, t.others = t.at.Add(otherTargets), otherTargets
 		}
 		t.answers = a.decides()

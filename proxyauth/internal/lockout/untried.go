@@ -100,7 +100,7 @@ func (l *Ledger) turnUntried(now time.Time, a *account, target string) turn {
 		t.at, t.answers = now.Add(forever), true
 	case n > s.nothing:
 		t.at, t.answers = oldest.Add(secondAfter), true
-	case !t.at.IsZero() && !t.former && (a.refusedAt.has(target) || a.unclearAt.has(target)):
+	case !t.at.IsZero() && !t.former && a.odd(target):
 		t.at, t.others = t.at.Add(otherTarget), otherTarget
 	}
 	return t

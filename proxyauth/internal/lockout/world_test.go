@@ -64,13 +64,14 @@ type class struct {
 // A sim is a request.
 type sim struct {
 	Request
-	class    string
-	begun    time.Duration
-	since    time.Duration // it waits
-	then     func()        // after its end
-	own      Key           // by its source
-	switches int
-	parked   bool
+	class  string
+	begun  time.Duration
+	since  time.Duration // it waits
+	then   func()        // after its end
+	own    Key           // by its source
+	all    []string      // schemes
+	left   []string      // for its own pair, while the former one is used
+	parked bool
 }
 
 type event struct {
@@ -137,7 +138,7 @@ func (w *world) begin(name, target string, change func(*sim), then func()) {
 	if change != nil {
 		change(s)
 	}
-	s.own = s.Key
+	s.own, s.all = s.Key, s.Schemes
 	w.class(name).began++
 	w.ask(s)
 }
@@ -194,7 +195,7 @@ func (w *world) ask(s *sim) {
 			w.ask(s)
 		})
 	case Former:
-		s.Key = d.Former
+		s.Key, s.Schemes, s.left = d.Former, s.all, s.Schemes
 		w.ask(s)
 	case Held:
 		w.end(s, false, false)
@@ -234,34 +235,26 @@ func (w *world) send(s *sim, sent Attempt) {
 		if r.verdict == Refused && w.refused < 0 {
 			w.refused = w.now
 		}
-		switch {
-		case r.verdict != Refused:
+		if r.verdict == Refused {
+			w.goesOn(s, sent, trusted)
+		} else {
 			w.end(s, !r.fails, true)
-		case !w.goesOn(s, sent, trusted):
-			w.end(s, false, true)
 		}
 		w.wake()
 	})
 }
 
-// goesOn lets a refused request go on with the next scheme, or another pair.
-func (w *world) goesOn(s *sim, sent Attempt, trusted bool) bool {
-	another := s.Key != s.own // the former one was refused: with the new one, if that may go
-	if another {
-		s.Key = s.own
-	}
-	if s.switches++; s.switches > 2 {
-		return false
-	}
-	former := w.ledger.former(w.time(), w.ledger.account(w.time(), s.Key)) != nil
-	if !another && !former && (trusted || len(s.Schemes) == 1) {
-		return false
-	}
-	if !another && len(s.Schemes) > 1 {
+// goesOn lets a refused request go on with the next scheme or another pair.
+func (w *world) goesOn(s *sim, sent Attempt, trusted bool) {
+	switch {
+	case s.Key != s.own: // the former pair was: the new one may go now
+		s.Key, s.Schemes = s.own, s.left
+	case trusted:
+		s.Schemes = nil
+	default:
 		s.Schemes = slices.DeleteFunc(slices.Clone(s.Schemes), func(scheme string) bool { return scheme == sent.Scheme })
 	}
 	w.ask(s)
-	return true
 }
 
 // wake asks again for all that wait.
