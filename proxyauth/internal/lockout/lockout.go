@@ -26,18 +26,22 @@ type Key struct {
 }
 
 // A Pair is a user name and its password. It can be compared, but not printed:
-// fmt finds an address in it, at any depth.
+// fmt finds addresses in it, at any depth.
 type Pair struct{ handle unique.Handle[secret] }
 
-type secret struct{ user, password string }
+// A secret holds handles, not strings: a verb that fits no pointer makes fmt
+// print what that points to, but no further.
+type secret struct{ user, password unique.Handle[string] }
 
 // NewPair returns the pair, equal to every other of the same two strings.
-func NewPair(user, password string) Pair { return Pair{unique.Make(secret{user, password})} }
+func NewPair(user, password string) Pair {
+	return Pair{unique.Make(secret{unique.Make(user), unique.Make(password)})}
+}
 
 // Reveal returns what NewPair was given.
 func (p Pair) Reveal() (user, password string) {
 	s := p.handle.Value()
-	return s.user, s.password
+	return s.user.Value(), s.password.Value()
 }
 
 // A Request asks whether it may send credentials.
