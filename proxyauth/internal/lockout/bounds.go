@@ -34,10 +34,10 @@ func (l *Ledger) keep(now time.Time, a *account) {
 // what is unclear, and live refusals last; of each the one unused for longest.
 func (l *Ledger) evict(now time.Time) {
 	var least *account
+	var worth int
 	for _, a := range l.accounts {
-		if least == nil || l.worth(now, a) < l.worth(now, least) ||
-			l.worth(now, a) == l.worth(now, least) && a.used.Before(least.used) {
-			least = a
+		if w := l.worth(now, a); least == nil || w < worth || w == worth && a.used.Before(least.used) {
+			least, worth = a, w
 		}
 	}
 	least.freely.Store(nil)

@@ -132,8 +132,17 @@ func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was, is = g.ledger.Report(time.Now(), sent, e)
-	g.wake(sent.Key.User)
+	if matters(sent, e, was, is) {
+		g.wake(sent.Key.User)
+	}
 	return was, is
+}
+
+// matters reports whether a report can bring anybody's turn sooner. Those about
+// attempts of which the ledger did not know come by the hundred when a password
+// ends.
+func matters(sent Attempt, e Evidence, was, is State) bool {
+	return sent.id != 0 || e.Verdict == Passed || was != is
 }
 
 // Forget forgets all refusals: an account was unlocked.

@@ -14,7 +14,7 @@ type world struct {
 	now     time.Duration // since epoch
 	events  events
 	count   int
-	waiting []*sim // in the order of their asking
+	waiting []waiter // in the order of their asking
 	random  *rand.Rand
 
 	// proxy answers a leg; without credentials the password is "".
@@ -71,7 +71,13 @@ type sim struct {
 	own    Key           // by its source
 	all    []string      // schemes
 	left   []string      // for its own pair, while the former one is used
-	parked bool
+	parked int           // counts its asking
+}
+
+// A waiter is a sim that waits, if it has not asked again since.
+type waiter struct {
+	sim    *sim
+	parked int
 }
 
 type event struct {
@@ -125,16 +131,19 @@ func (w *world) class(name string) *class {
 	return c
 }
 
-var basic = []string{"Basic"}
+var (
+	basic      = []string{"Basic"}
+	secretPair = NewPair("alice", "secret")
+)
 
 // begin begins a request.
 func (w *world) begin(name, target string, change func(*sim), then func()) {
 	s := &sim{class: name, begun: w.now, since: -1, then: then}
-	password := "secret"
+	pair := secretPair
 	if w.source != nil {
-		password = w.source()
+		pair = NewPair("alice", w.source())
 	}
-	s.Request = Request{Key: Key{"proxy", "alice", NewPair("alice", password)}, Schemes: basic, Target: target, Unasked: true}
+	s.Request = Request{Key: Key{"proxy", "alice", pair}, Schemes: basic, Target: target, Unasked: true}
 	if change != nil {
 		change(s)
 	}
@@ -175,9 +184,16 @@ func (w *world) goroutines(name string, n int, from, to, pause time.Duration, ch
 func (w *world) time() time.Time { return epoch.Add(w.now) }
 
 func (w *world) ask(s *sim) {
+	s.parked++
 	if s.since >= 0 {
 		s.Waited += w.now - s.since
 		s.since = -1
+	}
+	if a := w.ledger.accounts[s.Key]; a != nil && len(s.Schemes) == 1 { // as Account.Wait does
+		if f := a.freely.Load(); f.lets(w.time(), s.Schemes[0], s.Target) {
+			w.send(s, Attempt{Key: s.Key, Scheme: s.Schemes[0], Target: s.Target, account: a, mark: f.mark})
+			return
+		}
 	}
 	d := w.ledger.Ask(w.time(), s.Request)
 	switch d.Answer {
@@ -201,22 +217,14 @@ func (w *world) ask(s *sim) {
 		w.end(s, false, false)
 	case Wait:
 		s.since = w.now
-		if !s.parked {
-			s.parked = true
-			w.waiting = append(w.waiting, s)
-		}
+		parked := s.parked
+		w.waiting = append(w.waiting, waiter{s, parked})
 		w.at(d.Until.Sub(epoch), func() {
-			if s.parked && !w.time().Before(d.Until) {
-				w.unpark(s)
+			if s.parked == parked {
 				w.ask(s)
 			}
 		})
 	}
-}
-
-func (w *world) unpark(s *sim) {
-	s.parked = false
-	w.waiting = slices.DeleteFunc(w.waiting, func(other *sim) bool { return other == s })
 }
 
 func (w *world) send(s *sim, sent Attempt) {
@@ -230,8 +238,12 @@ func (w *world) send(s *sim, sent Attempt) {
 		}
 	}
 	w.at(w.now+r.after, func() {
-		trusted := w.ledger.accounts[s.Key].trusts(sent.Scheme)
-		w.ledger.Report(w.time(), sent, Evidence{Verdict: r.verdict})
+		if r.verdict == Passed && sent.account.freely.Load().knows(w.time(), sent) {
+			w.end(s, true, true)
+			return
+		}
+		trusted := sent.account.trusts(sent.Scheme)
+		was, is := w.ledger.Report(w.time(), sent, Evidence{Verdict: r.verdict})
 		if r.verdict == Refused && w.refused < 0 {
 			w.refused = w.now
 		}
@@ -240,7 +252,9 @@ func (w *world) send(s *sim, sent Attempt) {
 		} else {
 			w.end(s, !r.fails, true)
 		}
-		w.wake()
+		if matters(sent, Evidence{Verdict: r.verdict}, was, is) {
+			w.wake()
+		}
 	})
 }
 
@@ -261,9 +275,10 @@ func (w *world) goesOn(s *sim, sent Attempt, trusted bool) {
 func (w *world) wake() {
 	waiting := w.waiting
 	w.waiting = nil
-	for _, s := range waiting {
-		s.parked = false
-		w.ask(s)
+	for _, p := range waiting {
+		if p.sim.parked == p.parked {
+			w.ask(p.sim)
+		}
 	}
 }
 
