@@ -57,7 +57,7 @@ type class struct {
 	began, passed, failed int
 	unsent                int           // of those that failed
 	longest               time.Duration // waited for its turn
-	last, first           time.Duration // pass
+	first                 time.Duration // pass
 	failures              []time.Duration
 }
 
@@ -125,7 +125,7 @@ func (w *world) until(end time.Duration) {
 func (w *world) class(name string) *class {
 	c := w.classes[name]
 	if c == nil {
-		c = &class{last: -1, first: -1}
+		c = &class{first: forever}
 		w.classes[name] = c
 	}
 	return c
@@ -287,10 +287,7 @@ func (w *world) end(s *sim, passed, sent bool) {
 	c.longest = max(c.longest, s.Waited)
 	if passed {
 		c.passed++
-		c.last = w.now
-		if c.first < 0 {
-			c.first = w.now
-		}
+		c.first = min(c.first, w.now)
 	} else {
 		c.failed++
 		c.failures = append(c.failures, w.now)

@@ -2,6 +2,7 @@ package lockout
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestWrongPassword(t *testing.T) {
 				crowd(w, 1000, func(s *sim) { s.Schemes = schemes })
 				assert.Equal(t, 2, w.in(0, 31*minute))
 				assert.Equal(t, 4, len(w.attempts), "%v", w.attempts)
-				assert.LessOrEqual(t, w.class("crowd").longest, patience)
+				assert.LessOrEqual(t, w.class("crowd").longest, 30*second)
 				t.Log(w.attempts)
 			})
 		}
@@ -48,6 +49,7 @@ func TestRefusalsInOtherWords(t *testing.T) {
 		r    reply
 		most int // in any 30 minutes
 	}{
+		{"refused once, then 403", unclear(20*ms, UnclearTarget), 4},
 		{"401", unclear(10*ms, Unclear), 4},
 		{"closed", unclear(10*ms, Unclear), 4},
 		{"closed late", unclear(59*second, Unclear), 4},
@@ -59,8 +61,12 @@ func TestRefusalsInOtherWords(t *testing.T) {
 	} {
 		for name, change := range map[string]func(*sim){"at once": nil, "bare first": bareFirst} {
 			t.Run(test.name+" "+name, func(t *testing.T) {
+				n := 0
 				w := newWorld(1, func(l leg) reply {
 					if l.password == "" {
+						return refuses(10 * ms)
+					}
+					if n++; n == 1 && test.most == 4 && test.r.verdict == UnclearTarget {
 						return refuses(10 * ms)
 					}
 					return test.r
@@ -68,7 +74,7 @@ func TestRefusalsInOtherWords(t *testing.T) {
 				crowd(w, 200, change)
 				assert.LessOrEqual(t, w.in(0, minute), 4)
 				assert.LessOrEqual(t, w.most(30*minute), test.most)
-				assert.LessOrEqual(t, w.class("crowd").longest, patience)
+				assert.LessOrEqual(t, w.class("crowd").longest, 30*second)
 				t.Log(w.in(0, minute), w.most(30*minute), len(w.attempts))
 			})
 		}
@@ -101,6 +107,9 @@ func TestWrongPasswordBehind503(t *testing.T) {
 							w.until(hour)
 							assert.LessOrEqual(t, w.in(0, minute), 4)
 							assert.LessOrEqual(t, w.most(30*minute), 4)
+							if kind == "refused" && change == nil { // no 407 says that the proxy is there
+								assert.LessOrEqual(t, w.most(30*minute), 2)
+							}
 						})
 					}
 				}
@@ -149,7 +158,7 @@ func TestPasswordEndsAtNight(t *testing.T) {
 					w.until(9*hour + 19*second)
 					most = max(most, len(w.attempts))
 					w.until(10 * hour)
-					assert.LessOrEqual(t, w.class("morning").longest, patience)
+					assert.LessOrEqual(t, w.class("morning").longest, 30*second)
 					assert.LessOrEqual(t, w.in(9*hour+minute, 10*hour), 6)
 				}
 				t.Log(most)
@@ -184,4 +193,39 @@ func TestPasswordEndsUnderLoad(t *testing.T) {
 			})
 		}
 	}
+}
+
+// R38: the same, where the requests meet nothing but targets that the proxy
+// had denied before.
+func TestPasswordEndsAtDeniedTargets(t *testing.T) {
+	w := newWorld(1, func(l leg) reply {
+		if l.at >= minute || strings.HasPrefix(l.target, "denied") && l.at < 10*second {
+			return refuses(10 * ms)
+		}
+		return passes(20 * ms)
+	})
+	denied := names("denied", 5)
+	w.every("denied", second, 10*second, second, nil, denied...)
+	w.every("good", 0, minute, 500*ms, nil, "a")
+	w.until(minute)
+	before := len(w.attempts)
+	w.every("denied", minute, 10*minute, 500*ms, nil, denied...)
+	w.until(10 * minute)
+	assert.LessOrEqual(t, len(w.attempts)-before, 3+2+5)
+	t.Log(len(w.attempts) - before)
+}
+
+// R38: the same, where some requests have another scheme that never passed.
+func TestPasswordEndsWithTwoSchemes(t *testing.T) {
+	w := newWorld(1, func(l leg) reply {
+		if l.at < minute {
+			return passes(20 * ms)
+		}
+		return refuses(500 * ms)
+	})
+	w.every("basic", 0, 2*minute, second, nil, names("t", 40)...)
+	w.every("digest", minute+100*ms, 2*minute, second, func(s *sim) { s.Schemes = []string{"Digest"} }, names("d", 40)...)
+	w.until(minute + 15*second)
+	t.Log(w.attempts)
+	assert.LessOrEqual(t, len(w.attempts), 3)
 }
