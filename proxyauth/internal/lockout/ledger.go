@@ -25,15 +25,12 @@ type Ledger struct {
 // NewLedger returns a Ledger that leaves refused credentials alone for the time
 // long; zero is 31 minutes, less is for good.
 func NewLedger(long time.Duration) *Ledger {
-	l := &Ledger{long: long, window: long, accounts: map[Key]*account{}, users: map[string][]*account{}}
-	if long <= 0 {
-		l.window = rejectedFor
-	}
 	if long == 0 {
-		l.long = rejectedFor
+		long = rejectedFor
 	}
+	l := &Ledger{long: long, window: long, accounts: map[Key]*account{}, users: map[string][]*account{}}
 	if long < 0 {
-		l.long = forever
+		l.long, l.window = forever, rejectedFor
 	}
 	return l
 }

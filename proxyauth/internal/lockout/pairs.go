@@ -13,7 +13,10 @@ const (
 
 // agains is the pauses of a pair that was refused, while a former one passes.
 func (l *Ledger) agains() []time.Duration {
-	return []time.Duration{20 * time.Second, 2 * time.Minute, l.long}
+	if l.long == forever {
+		return []time.Duration{forever}
+	}
+	return []time.Duration{20 * time.Second, 2 * time.Minute, max(2*time.Minute, l.long)}
 }
 
 // former returns the account of the same user at the same proxy that passed

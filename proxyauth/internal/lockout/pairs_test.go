@@ -207,6 +207,35 @@ func TestRejectedFor(t *testing.T) {
 			1m      2 refused
 			1m      2 asks Basic d : held until 3m0s
 			1m      3 asks Basic a as two : goes`},
+		{"it shortens no pause of what passed", time.Minute, ended + `
+			20s     2 asks Basic c : goes
+			20s     2 refused
+			80s     2 asks Basic d : goes
+			80s     2 refused
+			200s    2 asks Basic e : goes
+			200s    2 refused
+			440s    2 asks Basic f : goes
+			440s    2 refused
+			920s    2 asks Basic g : goes
+			920s    2 refused
+			920s    2 asks Basic h : held until 23m20s`},
+		{"nor of a new pair beside a former one", time.Minute, `
+			0s      1 asks Basic a as old : goes
+			0s      1 passed
+			0s      1 asks Basic a as new : goes
+			0s      1 refused
+			20s     1 asks Basic a as new : goes
+			20s     1 refused
+			140s    1 asks Basic a as new : goes
+			140s    1 refused
+			259s    1 asks Basic a as new : goes on as old
+			260s    1 asks Basic a as new : goes`},
+		{"less than 0: a new pair that was refused gives way to the former for good", -1, `
+			0s      1 asks Basic a as old : goes
+			0s      1 passed
+			0s      1 asks Basic a as new : goes
+			0s      1 refused
+			59m     1 asks Basic a as new : goes on as old`},
 		{"more than 4 h are not doubled", 5 * time.Hour, wrong + `
 			5h      2 asks Basic c : goes
 			5h      2 refused

@@ -34,7 +34,8 @@ func (l *Ledger) holds() []time.Duration {
 	if l.long == forever {
 		return []time.Duration{forever}
 	}
-	return []time.Duration{20 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, l.long}
+	const most = 8 * time.Minute
+	return []time.Duration{20 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, most, max(most, l.long)}
 }
 
 // turnTrusted returns the turn of a scheme that has passed.

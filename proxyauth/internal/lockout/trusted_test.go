@@ -24,6 +24,9 @@ func TestTrusted(t *testing.T) {
 			60.1s  5 asks Basic b : waits until 1m0.3s
 			60.3s  4 asks again   : goes
 			60.3s  5 asks again   : waits until 1m4s
+			60.4s  6 asks Basic c : waits until 1m0.6s (a third at a target where none is under way)
+			60.6s  6 asks again   : goes
+			60.6s  7 asks Basic d : waits until 1m4s
 			64s    5 asks again   : goes
 			64s    6 asks Basic c : goes
 			64s    7 asks Basic c : goes`,
@@ -140,6 +143,42 @@ func TestSuspect(t *testing.T) {
 			1s    4 asks Basic d : goes
 			1s    4 refused
 			1s    state : held off`,
+
+		"of attempts after a pause, which are few, also those count that were sent before": `
+			0s     1 asks Basic a : goes
+			0s     1 passed
+			60s    1 asks Basic a : goes
+			60.3s  2 asks Basic b : goes
+			61s    1 refused
+			61.3s  2 refused
+			61.3s  state : suspect
+			61.3s  3 asks Basic a : goes
+			62s    3 refused
+			62s    state : held off
+			62s    4 asks Basic c : held until 1m22s`,
+
+		"but not for a target that is held already": `
+			0s     1 asks Basic a : goes
+			0s     1 passed
+			60s    1 asks Basic a : goes
+			60.3s  2 asks Basic b : goes
+			60.4s  1 refused
+			64.3s  3 asks Basic a : goes
+			64.4s  3 refused
+			64.5s  2 refused
+			64.5s  state : suspect
+			64.5s  4 asks Basic c : goes`,
+
+		"nor at the same target": `
+			0s     1 asks Basic a : goes
+			0s     1 passed
+			60s    1 asks Basic a : goes
+			60.3s  2 asks Basic a : goes
+			61s    1 refused
+			61.3s  2 refused
+			61.3s  3 asks Basic a : goes
+			62s    3 refused
+			62s    4 asks Basic c : goes`,
 
 		"at the same target it holds that target, and the next to another decides": `
 			0s   1 asks Basic a : goes
