@@ -121,8 +121,7 @@ func (a *account) givesBack(now time.Time, sent Attempt) {
 
 // publish lets requests use a clean account without asking.
 func (a *account) publish() {
-	clean := len(a.proven) > 0 && !a.suspect() && a.denials == 0 && len(a.unclearAt) == 0
-	if !clean {
+	if a.suspect() || a.denials > 0 || len(a.unclearAt) > 0 {
 		a.freely.Store(nil)
 		return
 	}

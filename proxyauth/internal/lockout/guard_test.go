@@ -242,3 +242,22 @@ func TestGuardEvicted(t *testing.T) {
 		assert.Equal(t, Trusted, a.Status().State)
 	})
 }
+
+// R37: who waits asks again when it may bring a turn, not for each of hundreds
+// of refusals of attempts that the ledger did not know.
+func TestMatters(t *testing.T) {
+	free, known := Attempt{}, Attempt{id: 1}
+	for _, test := range []struct {
+		sent    Attempt
+		verdict Verdict
+		was, is State
+		want    bool
+	}{
+		{free, Refused, Suspect, Suspect, false},
+		{free, Refused, Trusted, Suspect, true},
+		{free, Passed, Trusted, Trusted, true},
+		{known, Nothing, Suspect, Suspect, true},
+	} {
+		assert.Equal(t, test.want, matters(test.sent, Evidence{Verdict: test.verdict}, test.was, test.is), "%v", test)
+	}
+}

@@ -24,7 +24,7 @@ func (l *Ledger) agains() []time.Duration {
 // one yet.
 func (l *Ledger) former(now time.Time, a *account) (former *account) {
 	for _, b := range l.users[a.key.User] {
-		if b != a && b.key.Proxy == a.key.Proxy && len(b.proven) > 0 && now.Sub(b.passed) < formerLasts &&
+		if b != a && b.key.Proxy == a.key.Proxy && now.Sub(b.passed) < formerLasts &&
 			(former == nil || b.passed.After(former.passed)) {
 			former = b
 		}
@@ -74,7 +74,7 @@ func (r *rivals) add(now time.Time, window time.Duration, b *account) {
 	r.accounts++
 	r.attempts += n
 	r.underWay = r.underWay || len(b.underWay) > 0
-	if now.Sub(b.answered) < window && (r.oldest == nil || b.answered.Before(r.oldest.answered)) {
+	if b.recent(now, window) && (r.oldest == nil || b.answered.Before(r.oldest.answered)) {
 		r.oldest = b
 	}
 }
@@ -114,8 +114,12 @@ func (l *Ledger) turnOfPairs(now time.Time, a *account) turn {
 // others, for as long as the directory may count them.
 func (a *account) attempts(now time.Time, window time.Duration) int {
 	n, _ := a.places()
-	if s := a.sum(); now.Sub(a.answered) < window {
+	if s := a.sum(); a.recent(now, window) {
 		n += s.refused + s.unclear
 	}
 	return n
+}
+
+func (a *account) recent(now time.Time, window time.Duration) bool {
+	return now.Sub(a.answered) < window
 }

@@ -47,6 +47,26 @@ func TestPairs(t *testing.T) {
 			1s      2 503
 			1s      2 asks Basic b as four : goes`,
 
+		"unclear answers count": `
+			0s      1 asks Basic a as one : goes
+			0s      1 refused
+			0s      1 asks Basic a as one : goes
+			0s      1 unclear
+			0s      2 asks Basic a as two : goes
+			0s      2 refused
+			0s      2 asks Basic a as two : goes
+			0s      2 unclear
+			0s      3 asks Basic a as three : held until 31m0s`,
+
+		"also beside one that passed": `
+			0s      1 asks Basic a as old : goes
+			0s      1 passed
+			0s      2 asks Basic a as one : goes
+			0s      2 refused
+			0s      2 asks Basic a as two : goes
+			0s      2 refused
+			0s      2 asks Basic a as three : goes on as old`,
+
 		"a second pair's own time counts": refusedTwice + `
 			10m     2 asks Basic a as two : goes
 			10m     2 refused
@@ -75,7 +95,9 @@ func TestPairs(t *testing.T) {
 			2s      2 passed
 			2s      3 asks Basic a as one at third : goes
 			2s      3 refused
-			2s      3 asks again : goes`,
+			2s      3 asks again : goes
+			2s      3 refused
+			2s      4 asks Basic a as one at fourth : goes`,
 
 		"a single proxy is not meant by that": `
 			0s      1 asks Basic a unasked : goes
@@ -117,6 +139,18 @@ func TestPairs(t *testing.T) {
 			24s     2 asks Basic c as new : goes on as old (for a try of it)
 			2m4s    2 asks Basic c as new : goes
 			2m4s    2 passed`,
+
+		"what was not sent changes nothing of that": `
+			0s      1 asks Basic a as old : goes
+			0s      1 passed
+			0s      1 asks Basic a as new : goes
+			4s      2 asks Basic b as new : goes
+			4s      1 refused
+			5s      2 not sent
+			5s      1 asks Basic a as new : goes on as old
+			24s     1 asks Basic a as new : goes
+			24s     1 not sent
+			24s     1 asks Basic a as new : goes`,
 
 		"but not without end": former + `
 			3s      1 asks Basic x as old : goes
@@ -160,8 +194,8 @@ func TestPairs(t *testing.T) {
 			1s        1 passed
 			59m59s    1 asks Basic a as new : goes
 			59m59s    1 refused
-			59m59.9s  1 asks Basic a as new : goes on as old
-			59m59.9s  1 asks Basic a as new at other : goes
+			1h0m0.9s  1 asks Basic a as new at other : goes
+			1h0m0.9s  1 asks Basic a as new : goes on as old
 			1h0m1s    1 asks Basic a as new : goes
 			1h0m1s    1 refused
 			1h0m1s    1 asks Basic b as new : held until 1h31m1s`,

@@ -273,6 +273,18 @@ func TestSuspect(t *testing.T) {
 			24s   4 refused
 			24s   5 asks Basic e : held until 1m24s`,
 
+		"an attempt from before that was not sent is no try": `
+			0s    1 asks Basic a : goes
+			0s    1 passed
+			60s   1 asks Basic a : goes
+			60s   2 asks Basic b : waits until 1m0.3s
+			60.3s 2 asks again   : goes
+			60.4s 1 refused
+			64.3s 3 asks Basic c : goes
+			64.4s 3 refused
+			64.5s 2 not sent
+			64.5s 4 asks Basic d : held until 1m24.4s`,
+
 		"a late answer to an earlier try changes nothing": `
 			0s     1 asks Basic a : goes
 			0s     1 passed
