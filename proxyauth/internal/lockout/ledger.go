@@ -68,9 +68,10 @@ func (l *Ledger) choose(now time.Time, a *account, r Request) (string, turn) {
 	}
 	scheme := a.leastTried(r.Schemes)
 	t := l.turn(now, a, scheme, r.Target)
-	if i := slices.IndexFunc(r.Schemes, a.trusts); i >= 0 && t.at.After(now) && !a.trusts(scheme) {
-		scheme = r.Schemes[i] // what has passed does not wait for what has not
-		t = l.turn(now, a, scheme, r.Target)
+	for _, other := range r.Schemes { // what has passed does not wait for what has not
+		if t.at.After(now) && !a.trusts(scheme) && a.trusts(other) {
+			scheme, t = other, l.turn(now, a, other, r.Target)
+		}
 	}
 	return scheme, t
 }

@@ -94,6 +94,7 @@ func TestEvict(t *testing.T) {
 	at("expired refusal", 0, Refused)
 	at("expired pass", second, Passed)
 	const now = 5 * hour
+	at("four hours old", hour+4*second, Refused)
 	at("good", now, Passed)
 	at("good later", now+second, Passed)
 	at("not sent", now+2*second, NotSent)
@@ -104,7 +105,7 @@ func TestEvict(t *testing.T) {
 	at("refused later", now+3*second, Refused)
 	for _, want := range []string{
 		"expired refusal", "expired pass", "good", "good later", "not sent", "unclear", "nothing",
-		"refused", "suspect", "refused later", "under way",
+		"four hours old", "refused", "suspect", "refused later", "under way",
 	} {
 		before := len(l.accounts)
 		l.evict(epoch.Add(now + 4*second))

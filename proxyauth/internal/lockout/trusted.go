@@ -40,29 +40,26 @@ func (l *Ledger) holds() []time.Duration {
 
 // turnTrusted returns the turn of a scheme that has passed.
 func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
-	n, oldest := a.places()
-	t := turn{at: now, answers: n > 0}
+	n, oldest := a.places() // oldest is long ago, where there is none
+	t := turn{at: now}
 	atEaseUntil := a.passed.Add(atEase)
 	switch {
 	case a.held() && (a.wide || target == a.first):
-		t.at, t.try = a.hold.next, true
+		t.at, t.try, t.answers = a.hold.next, true, a.decides()
 		if a.wide && a.odd(target) {
 			t.at, t.others = t.at.Add(otherTargets), otherTargets
 		}
-		t.answers = a.decides()
 	case a.denies(now, target) && a.denials >= patientDenials:
 		t.at, t.answers = atEaseUntil, len(a.underWay) > 0
 	case a.suspect():
-		if n > 0 {
-			t.at = oldest.Add(slowOrigin)
-		}
+		t.at = oldest.Add(slowOrigin)
 	case now.Before(atEaseUntil):
 		t.free = true
 	case n == 1:
 		t.at = oldest.Add(secondSoon)
 	case n == 2 && !a.asks(target):
 		t.at = oldest.Add(thirdSoon)
-	case n > 1:
+	default:
 		t.at = oldest.Add(slowOrigin)
 	}
 	return t
