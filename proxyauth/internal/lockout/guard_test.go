@@ -131,7 +131,9 @@ func TestGuardLeave(t *testing.T) {
 			all.Go(func() { a.Wait(ctx, toTarget("b")) })
 		}
 		time.Sleep(2 * time.Second)
+		g.mu.Lock()
 		assert.Equal(t, 1, g.waiting["alice"].n)
+		g.mu.Unlock()
 		begin := time.Now()
 		was, is := g.Report(first, Evidence{Verdict: Passed})
 		assert.Equal(t, []State{New, Trusted}, []State{was, is})
