@@ -195,6 +195,23 @@ func TestPasswordEndsUnderLoad(t *testing.T) {
 	}
 }
 
+// R37, R38: the same, hours after the proxy could not make up its mind.
+func TestPasswordEndsAfterRallies(t *testing.T) {
+	w := newWorld(1, func(l leg) reply {
+		if l.at >= hour || l.at < 10*second && strings.HasPrefix(l.target, "denied") {
+			return refuses(10 * ms)
+		}
+		return passes(20 * ms)
+	})
+	w.every("good", 0, 20*second, 100*ms, nil, names("t", 40)...)
+	w.every("good", hour-10*second, hour+minute, 100*ms, nil, names("t", 40)...)
+	w.every("denied", 2*second, 8*second, second, nil, names("denied", 6)...)
+	w.until(hour)
+	before := len(w.attempts)
+	w.until(hour + 15*second)
+	assert.LessOrEqual(t, len(w.attempts)-before, 2)
+}
+
 // R38: the same, where the requests meet nothing but targets that the proxy
 // had denied before.
 func TestPasswordEndsAtDeniedTargets(t *testing.T) {
