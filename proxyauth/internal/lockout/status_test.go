@@ -1,0 +1,162 @@
+package lockout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// R35: a pair is equal to another, and is not printed by any verb at any depth.
+func TestPair(t *testing.T) {
+	p := NewPair("alice", "sesame")
+	assert.Equal(t, p, NewPair("alice", "sesame"))
+	assert.NotEqual(t, p, NewPair("alice", "Sesame"))
+	assert.NotEqual(t, p, NewPair("alic", "esesame"))
+	user, password := p.Reveal()
+	assert.Equal(t, []string{"alice", "sesame"}, []string{user, password})
+
+	g := NewGuard(0)
+	a := g.Account(Key{"proxy", "alice", p})
+	d := g.ledger.Ask(epoch, Request{Key: a.key, Schemes: basic})
+	for _, v := range []any{p, &p, a.key, &a.key, a, g, g.ledger, d, &d, d.Attempt.account, []Pair{p}, map[Pair]Key{p: a.key}} {
+		for _, verb := range "vsdxXqbotTpc" {
+			for _, flag := range []string{"", "+", "#"} {
+				assert.NotContains(t, fmt.Sprintf("%"+flag+string(verb), v), "sesame")
+			}
+		}
+		text, _ := json.Marshal(v)
+		assert.NotContains(t, string(text), "sesame")
+	}
+}
+
+// R37, R38: what Diagnose says of an account.
+func TestStatus(t *testing.T) {
+	l := NewLedger(0)
+	cause := errors.New("407")
+	status := func(after time.Duration) Status {
+		s := l.Status(epoch.Add(after), alice)
+		return s
+	}
+	send := func(at time.Duration, target string) Attempt {
+		d := l.Ask(epoch.Add(at), Request{Key: alice, Schemes: basic, Target: target, Unasked: true})
+		assert.Equal(t, Go, d.Answer)
+		return d.Attempt
+	}
+	report := func(at time.Duration, sent Attempt, v Verdict) {
+		l.Report(epoch.Add(at), sent, Evidence{Verdict: v, Cause: cause})
+	}
+	assert.Equal(t, Status{}, status(0))
+	sent := send(0, "a")
+	assert.Equal(t, Status{UnderWay: 1}, status(0))
+	report(0, sent, Unclear)
+	unclear := Evidence{Verdict: Unclear, Cause: cause}
+	assert.Equal(t, Status{Unclear: 1, Last: unclear}, status(0))
+	report(0, send(0, "b"), Unclear)
+	assert.Equal(t, Status{State: HeldOff, Unclear: 2, Next: epoch.Add(5 * second), Last: unclear}, status(4*second))
+	assert.Equal(t, Status{Unclear: 2, Last: unclear}, status(5*second))
+	report(5*second, send(5*second, "c"), Passed)
+	passed := epoch.Add(5 * second)
+	assert.Equal(t, Status{State: Trusted, Passed: passed, Last: unclear}, status(6*second))
+	report(6*second, send(6*second, "d"), Refused)
+	refused := Evidence{Verdict: Refused, Cause: cause}
+	assert.Equal(t, Status{State: Suspect, Passed: passed, Refused: 1, Last: refused}, status(6*second))
+	report(7*second, send(7*second, "e"), Refused)
+	assert.Equal(t, Status{State: HeldOff, Passed: passed, Refused: 2, Next: epoch.Add(27 * second), Last: refused}, status(8*second))
+	report(27*second, send(27*second, "f"), Passed)
+	assert.Equal(t, Status{State: Trusted, Passed: epoch.Add(27 * second), Last: refused}, status(27*second))
+
+	l = NewLedger(-1)
+	report(0, send(0, "a"), Refused)
+	assert.Equal(t, Status{Refused: 1, Last: refused}, status(0))
+	report(0, send(0, "a"), Refused)
+	assert.Equal(t, Status{State: HeldOff, Refused: 2, Last: refused}, status(9*hour))
+}
+
+// What is needed least is forgotten first: what has expired, what is good, what
+// is unclear, live refusals last; never what is under way.
+func TestEvict(t *testing.T) {
+	l := NewLedger(0)
+	at := func(user string, at time.Duration, verdicts ...Verdict) {
+		k := Key{"proxy", user, NewPair(user, "")}
+		for i, v := range verdicts {
+			d := l.Ask(epoch.Add(at), Request{Key: k, Schemes: basic, Target: fmt.Sprint(i), Unasked: true, Challenged: true})
+			assert.Equal(t, Go, d.Answer, "%s %d", user, i)
+			if v != 0 {
+				l.Report(epoch.Add(at), d.Attempt, Evidence{Verdict: v})
+			}
+		}
+	}
+	at("under way", 0, 0)
+	at("expired refusal", 0, Refused)
+	at("expired pass", second, Passed)
+	const now = 5 * hour
+	at("four hours old", hour+4*second, Refused)
+	at("good", now, Passed)
+	at("good later", now+second, Passed)
+	at("not sent", now+2*second, NotSent)
+	at("unclear", now, Unclear)
+	at("nothing", now+second, Nothing)
+	at("refused", now, Refused, Refused)
+	at("suspect", now+second, Passed, Refused)
+	at("refused later", now+3*second, Refused)
+	for _, want := range []string{
+		"expired refusal", "expired pass", "good", "good later", "not sent", "unclear", "nothing",
+		"four hours old", "refused", "suspect", "refused later", "under way",
+	} {
+		before := len(l.accounts)
+		l.evict(epoch.Add(now + 4*second))
+		assert.Len(t, l.accounts, before-1)
+		assert.NotContains(t, l.accounts, Key{"proxy", want, NewPair(want, "")})
+		assert.NotContains(t, l.users, want)
+	}
+}
+
+// R8: the ledger is bounded, with 1,500 user names and a source that rotates
+// names; one pair of several that a user name has is forgotten alone.
+func TestBounds(t *testing.T) {
+	l := NewLedger(0)
+	send := func(i int, user, password string, v Verdict) Answer {
+		now := epoch.Add(time.Duration(i) * time.Millisecond)
+		d := l.Ask(now, Request{Key: Key{"proxy", user, NewPair(user, password)}, Schemes: basic, Target: "t"})
+		if d.Answer == Go {
+			l.Report(now, d.Attempt, Evidence{Verdict: v})
+		}
+		return d.Answer
+	}
+	for i := range 1500 {
+		assert.Equal(t, Go, send(i, fmt.Sprint("user", i), "", Passed))
+	}
+	assert.Len(t, l.accounts, 1500)
+	for i := range 2 {
+		assert.Equal(t, Go, send(2000, "live", "", Refused), i)
+	}
+	for i := range 650 {
+		send(3000+i, fmt.Sprint("wrong", i), "", Refused)
+		assert.LessOrEqual(t, len(l.accounts), mostAccounts)
+	}
+	assert.Len(t, l.users, len(l.accounts))
+
+	l = NewLedger(0)
+	for i, password := range []string{"one", "two", "three"} {
+		assert.Equal(t, Go, send(i, "alice", password, Passed))
+	}
+	l.evict(epoch)
+	assert.Len(t, l.users["alice"], 2)
+	assert.Equal(t, Go, send(0, "alice", "one", Passed))
+	assert.Len(t, l.users["alice"], 3)
+
+	var several targets
+	for i := range 100 {
+		several.add(fmt.Sprint(i))
+		several.add(fmt.Sprint(i))
+	}
+	assert.Len(t, several, 64)
+	assert.True(t, several.has("36"))
+	assert.False(t, several.has("35"))
+	several.remove("36")
+	assert.Len(t, several, 63)
+}

@@ -1,0 +1,118 @@
+package lockout
+
+import (
+	"slices"
+	"time"
+)
+
+// Schemes that have passed: the second promise. A refusal makes the account
+// suspect, a second one holds it, or its target alone; a pass ends both.
+
+const (
+	atEase       = time.Minute            // for so long after a pass any number may be sent
+	secondSoon   = 300 * time.Millisecond // after that: the second attempt
+	thirdSoon    = 600 * time.Millisecond // the third, at a target where none is under way
+	slowOrigin   = 4 * time.Second        // who has no answer by then waits, mostly, for an origin
+	otherTargets = 10 * time.Second       // how long targets that were odd leave a try to others
+
+	manyRallies = 10 * time.Minute // three in this time: the proxy cannot make up its mind
+	manyInARow  = 6                // and then so many refusals hold the account
+)
+
+func (a *account) suspect() bool { return a.refused > 0 }
+
+// held reports whether the account is held, or the target first alone.
+func (a *account) held() bool { return !a.hold.next.IsZero() }
+
+// heldOff reports whether all of the account is held now.
+func (a *account) heldOff(now time.Time) bool {
+	return a.held() && a.wide && now.Before(a.hold.next)
+}
+
+// holds is the pauses of what is held.
+func (l *Ledger) holds() []time.Duration {
+	if l.long == forever {
+		return []time.Duration{forever}
+	}
+	const most = 8 * time.Minute
+	return []time.Duration{20 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, most, max(most, l.long)}
+}
+
+// turnTrusted returns the turn of a scheme that has passed.
+func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
+	n, oldest := a.places() // oldest is long ago, where there is none
+	t := turn{at: now}
+	atEaseUntil := a.passed.Add(atEase)
+	switch {
+	case a.held() && (a.wide || target == a.first):
+		t.at, t.try, t.answers = a.hold.next, true, a.decides()
+		if a.wide && a.odd(target) {
+			t.at, t.others = t.at.Add(otherTargets), otherTargets
+		}
+	case a.denies(now, target) && a.denials >= patientDenials:
+		t.at, t.answers = atEaseUntil, len(a.underWay) > 0
+	case a.suspect():
+		t.at = oldest.Add(slowOrigin)
+	case now.Before(atEaseUntil):
+		t.free = true
+	case n == 1:
+		t.at = oldest.Add(secondSoon)
+	case n == 2 && !a.asks(target):
+		t.at = oldest.Add(thirdSoon)
+	default:
+		t.at = oldest.Add(slowOrigin)
+	}
+	return t
+}
+
+// decides reports whether an answer under way can end a hold.
+func (a *account) decides() bool {
+	for _, p := range a.underWay {
+		if p.mark == a.mark {
+			return true
+		}
+	}
+	return false
+}
+
+// asks reports whether an attempt at the target is under way.
+func (a *account) asks(target string) bool {
+	return slices.ContainsFunc(a.underWay, func(p place) bool { return !p.free && p.target == target })
+}
+
+// doubts takes in what is no pass.
+func (a *account) doubts(now time.Time, steps []time.Duration, sent Attempt, e Evidence) {
+	widens := false
+	switch e.Verdict {
+	case Refused:
+		a.refusedAt.add(sent.Target)
+		a.mark++
+		switch {
+		case !a.suspect():
+			a.first, a.begun, a.refused = sent.Target, a.mark, 1
+		case sent.mark >= a.begun:
+			a.refused++
+			widens = !a.wide && sent.Target != a.first
+			a.wide = a.wide || widens
+		case sent.paced && !a.held() && sent.Target != a.first:
+			a.wide = true // which counts from the second refusal on
+		}
+	case Unclear, UnclearTarget:
+		a.unclearAt.add(sent.Target)
+	}
+	switch {
+	case sent.try > 0 && sent.try == a.hold.step:
+		a.hold.begin(now, steps)
+	case a.refused >= a.enough(now) && (!a.held() || widens):
+		a.hold = pause{}
+		a.hold.begin(now, steps)
+	}
+}
+
+// enough returns how many refusals hold the account.
+func (a *account) enough(now time.Time) int {
+	if third := a.rallies[len(a.rallies)-1]; !third.IsZero() && now.Sub(third) < manyRallies {
+		return manyInARow
+	}
+	return 2
+}
