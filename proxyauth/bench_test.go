@@ -197,13 +197,14 @@ func TestWarmAllocations(t *testing.T) {
 	for _, w := range warmCases {
 		t.Run(w.name, func(t *testing.T) {
 			bare, ours := w.start(t)
-			least := 1e9 // of three rounds, since the race detector and the collector empty pools by chance
-			for range 3 {
-				a, b := w.mallocs(t, bare, 200), w.mallocs(t, ours, 200)
+			more := make([]float64, 5) // the median counts: the race detector and the collector empty pools by chance
+			for i := range more {
+				a, b := w.mallocs(t, bare, 500), w.mallocs(t, ours, 500)
 				t.Logf("net/http %.1f, Transport %.1f: %+.1f", a, b, b-a)
-				least = min(least, b-a)
+				more[i] = b - a
 			}
-			require.LessOrEqual(t, least, w.maxAllocs+0.5)
+			slices.Sort(more)
+			require.LessOrEqual(t, more[len(more)/2], w.maxAllocs+0.5)
 		})
 	}
 }
