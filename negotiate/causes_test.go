@@ -15,8 +15,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/negotiate"
 )
 
-// R26: what a KDC refuses is told as what it is, with what to do; only some
-// of it is an attempt at the account.
+// R26: what a KDC refuses is told as what it is, with what to do; a wrong
+// password only if it is one.
 func TestCausesOfKDC(t *testing.T) {
 	nothingElse(t)
 	now := time.Now()
@@ -24,18 +24,18 @@ func TestCausesOfKDC(t *testing.T) {
 		code          int32
 		service       bool // asked with a TGT, not for one
 		cause, remedy string
-		rejected      bool
+		means         string
 	}{
-		"service":          {errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN, true, "the KDC does not know this service", "host name", false},
-		"user":             {errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN, false, "the KDC does not know this user", "user name", true},
-		"password":         {errorcode.KDC_ERR_PREAUTH_FAILED, false, "wrong password or key", "check the password", true},
-		"expired password": {errorcode.KDC_ERR_KEY_EXPIRED, false, "the password has expired", "change it", true},
-		"disabled":         {errorcode.KDC_ERR_CLIENT_REVOKED, false, "the account is disabled or locked", "administrators", true},
-		"clock":            {errorcode.KRB_AP_ERR_SKEW, false, "the clocks differ too much", "NTP", false},
-		"clock, service":   {errorcode.KRB_AP_ERR_SKEW, true, "the clocks differ too much", "NTP", false},
-		"expired ticket":   {errorcode.KRB_AP_ERR_TKT_EXPIRED, true, "the ticket has expired", "kinit", false},
-		"encryption type":  {errorcode.KDC_ERR_ETYPE_NOSUPP, true, "no common encryption type", "enctypes", false},
-		"something else":   {errorcode.KDC_ERR_POLICY, true, "Kerberos failed", "krb5.conf", false},
+		"service":          {errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN, true, "the KDC does not know this service", "host name", ""},
+		"user":             {errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN, false, "the KDC does not know this user", "user name", "barred"},
+		"password":         {errorcode.KDC_ERR_PREAUTH_FAILED, false, "wrong password or key", "check the password", "rejected"},
+		"expired password": {errorcode.KDC_ERR_KEY_EXPIRED, false, "the password has expired", "change it", "barred"},
+		"disabled":         {errorcode.KDC_ERR_CLIENT_REVOKED, false, "the account is disabled or locked", "administrators", "barred"},
+		"clock":            {errorcode.KRB_AP_ERR_SKEW, false, "the clocks differ too much", "NTP", ""},
+		"clock, service":   {errorcode.KRB_AP_ERR_SKEW, true, "the clocks differ too much", "NTP", ""},
+		"expired ticket":   {errorcode.KRB_AP_ERR_TKT_EXPIRED, true, "the ticket has expired", "kinit", ""},
+		"encryption type":  {errorcode.KDC_ERR_ETYPE_NOSUPP, true, "no common encryption type", "enctypes", ""},
+		"something else":   {errorcode.KDC_ERR_POLICY, true, "Kerberos failed", "krb5.conf", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKDC(t)
@@ -50,7 +50,8 @@ func TestCausesOfKDC(t *testing.T) {
 			require.ErrorAs(t, err, &e)
 			require.Equal(t, test.cause, e.Cause)
 			require.Contains(t, e.Remedy, test.remedy)
-			require.Equal(t, test.rejected, e.Rejected)
+			require.Equal(t, test.means == "rejected", e.Rejected)
+			require.Equal(t, test.means == "barred", e.Barred)
 			require.Equal(t, spn, e.SPN)
 			for _, part := range []string{e.SPN, e.Cause, e.Remedy, errors.Unwrap(e).Error()} {
 				require.ErrorContains(t, err, part)
@@ -79,6 +80,18 @@ func TestWrongPassword(t *testing.T) {
 		}
 		require.Equal(t, []string{"AS alice"}, k.since())
 	}
+}
+
+// R26: a clock that differs from that of a KDC which does not mind is no wrong
+// password.
+func TestClockOfKDC(t *testing.T) {
+	nothingElse(t)
+	k := newKDC(t)
+	k.ahead = 10 * time.Minute
+	var e *negotiate.Error
+	require.ErrorAs(t, ask(t, k.alice(t)), &e)
+	require.Equal(t, "the clocks differ too much", e.Cause)
+	require.False(t, e.Rejected)
 }
 
 // R26: a realm without a KDC, and KDCs that cannot be reached, are told.

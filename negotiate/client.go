@@ -117,11 +117,12 @@ func (t *Ticket) now() time.Time {
 const failFor = 5 * time.Second
 
 // standsFor returns how long the failure is not tried again. A password or key
-// that the KDC refused is an attempt at the account.
+// that the KDC refused is an attempt at the account, and directories count those of
+// 30 minutes together.
 func (a *asking) standsFor() time.Duration {
 	var e *Error
-	if errors.As(a.err, &e) && e.Rejected {
-		return 15 * time.Minute
+	if errors.As(a.err, &e) && (e.Rejected || e.Barred) {
+		return 31 * time.Minute
 	}
 	return failFor
 }

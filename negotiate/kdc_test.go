@@ -49,20 +49,22 @@ type kdc struct {
 
 	// open says that it gives TGTs without pre-authentication.
 	open bool
+	// ahead is by how much its clock is.
+	ahead time.Duration
 	// change, if set, changes each answer with a service ticket.
 	change func(rep *messages.TGSRep)
 
 	mu      sync.Mutex
-	refusal int32    // if it is not 0, the error code of each answer
-	asked   []string // "AS alice", "TGS HTTP/…": what was asked, each time
-	hold    func()   // before the next answer with a service ticket
+	refusal int32             // if it is not 0, the error code of each answer
+	asked   []string          // "AS alice", "TGS HTTP/…": what was asked, each time
+	hold    map[string]func() // before the next answer in an exchange, "AS" or "TGS"
 }
 
 // newKDC runs a KDC until the end of the test. Its principals are alice and bob
 // of CORP.EXAMPLE, with the passwords "alice's" and "bob's", the service spn, and
 // the services that are named, such as "krbtgt/EU.EXAMPLE@CORP.EXAMPLE".
 func newKDC(t *testing.T, services ...string) *kdc {
-	k := &kdc{keys: keytab.New(), lifetime: time.Hour}
+	k := &kdc{keys: keytab.New(), lifetime: time.Hour, hold: map[string]func(){}}
 	k.keys.Entries = slices.Clone(usualKeys().Entries)
 	for _, service := range services {
 		k.add(t, service, service)
@@ -120,13 +122,13 @@ func (k *kdc) refuse(code int32) {
 	k.refusal = code
 }
 
-// holdNext holds the next answer about a service back. held is closed when it is
-// asked for.
-func (k *kdc) holdNext(t *testing.T) (held <-chan struct{}, release func()) {
+// holdNext holds the next answer in an exchange back, "AS" or "TGS". held is closed
+// when it is asked for.
+func (k *kdc) holdNext(t *testing.T, kind string) (held <-chan struct{}, release func()) {
 	asked, free := make(chan struct{}), make(chan struct{})
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.hold = func() {
+	k.hold[kind] = func() {
 		close(asked)
 		<-free
 	}
@@ -158,12 +160,18 @@ func (k *kdc) serve(c net.Conn) {
 	c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(answer))), answer...))
 }
 
-// note keeps what is asked, and returns the error that all are given, if any.
+// note keeps what is asked, holds the answer if it is to be held, and returns the
+// error that all are given, if any.
 func (k *kdc) note(kind string, name types.PrincipalName) int32 {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.asked = append(k.asked, kind+" "+name.PrincipalNameString())
-	return k.refusal
+	refusal, hold := k.refusal, k.hold[kind]
+	delete(k.hold, kind)
+	k.mu.Unlock()
+	if hold != nil {
+		hold()
+	}
+	return refusal
 }
 
 func (k *kdc) key(name types.PrincipalName, realm string) (types.EncryptionKey, bool) {
@@ -208,13 +216,6 @@ func (k *kdc) giveTGT(req messages.ASReq) []byte {
 func (k *kdc) giveService(req messages.TGSReq) []byte {
 	body := req.ReqBody
 	code := k.note("TGS", body.SName)
-	k.mu.Lock()
-	hold := k.hold
-	k.hold = nil
-	k.mu.Unlock()
-	if hold != nil {
-		hold()
-	}
 	refuse := func(code int32) []byte { return refused(body, code) }
 	if code != 0 {
 		return refuse(code)
@@ -245,7 +246,7 @@ func (k *kdc) giveService(req messages.TGSReq) []byte {
 
 // ticket returns an answer with a ticket, encrypted with a key for a purpose.
 func (k *kdc) ticket(body messages.KDCReqBody, client types.PrincipalName, realm string, service types.PrincipalName, key types.EncryptionKey, usage uint32) messages.KDCRepFields {
-	begin := body.Till.Add(-askedLifetime)
+	begin := body.Till.Add(k.ahead - askedLifetime)
 	end := begin.Add(k.lifetime)
 	ticket, session, err := messages.NewTicket(client, realm, service, body.Realm, types.NewKrbFlags(), k.keys, etype, keyVersion, begin, begin, end, end)
 	part := messages.EncKDCRepPart{

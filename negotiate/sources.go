@@ -182,53 +182,75 @@ type Error struct {
 	Cause  string // in a few words
 	Remedy string // what to do, in a few words
 
-	// Rejected: the KDC refused the password or the key.
+	// Rejected: the password or the key is wrong.
 	Rejected bool
+
+	// Barred: the KDC gives this user nothing, be the password right or wrong. It
+	// does not know the user, the account is disabled or locked, or the password
+	// has expired.
+	Barred bool
 
 	err error
 }
 
 // Error is the cause, the remedy and what gokrb5 says.
 func (e *Error) Error() string {
+	if e.Remedy == "" { // not gokrb5's
+		return fmt.Sprintf("negotiate: no ticket for %s: %s", e.SPN, e.Cause)
+	}
 	return fmt.Sprintf("negotiate: no ticket for %s: %s: %s (%v)", e.SPN, e.Cause, e.Remedy, e.err)
 }
 
-// Unwrap returns gokrb5's error.
+// Unwrap returns gokrb5's error, or that of the function of BeforeLogin.
 func (e *Error) Unwrap() error { return e.err }
+
+// A meaning is what an error says of the user.
+type meaning int
+
+const (
+	other    meaning = iota // nothing
+	rejected                // Error.Rejected
+	barred                  // Error.Barred
+)
 
 // causes of an error, by what gokrb5's text says of it.
 var causes = []struct {
 	text, cause, remedy string
-	rejected            bool
+	means               meaning
 }{
-	{"KDC_ERR_S_PRINCIPAL_UNKNOWN", "the KDC does not know this service", "check the host name in the proxy's URL, which is the SPN's, or have the SPN registered", false},
-	{"KDC_ERR_C_PRINCIPAL_UNKNOWN", "the KDC does not know this user", "check user name and realm", true},
-	{"KDC_ERR_PREAUTH_FAILED", "wrong password or key", "check the password, or export the keytab anew", true},
-	{"KDC_ERR_KEY_EXPIRED", "the password has expired", "change it", true},
-	{"KDC_ERR_CLIENT_REVOKED", "the account is disabled or locked", "ask its administrators", true},
-	{"KRB_AP_ERR_SKEW", "the clocks differ too much", "set this machine's clock (NTP)", false},
-	{"KRB_AP_ERR_TKT_EXPIRED", "the ticket has expired", "kinit gets a new one", false},
-	{"KDC_ERR_ETYPE_NOSUPP", "no common encryption type", "compare the enctypes of krb5.conf, account and keytab", false},
-	{"client password/keytab incorrect", "wrong password or key", "check the password, or export the keytab anew", true},
-	{"matching key not found in keytab", "the keytab has no key of this kind for the user", "export it anew with the encryption types that the KDC uses", false},
-	{"no KDC SRV records", "no KDC is known for the realm", "name it in krb5.conf", false},
-	{"lookup _kerberos", "no KDC is known for the realm", "name it in krb5.conf", false},
-	{"no KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
-	{"does not have any defined KDCs", "no KDC is known for the realm", "name it in krb5.conf", false},
-	{"communicat", "the KDC cannot be reached", "check krb5.conf and the network", false},
-	{"error sending to", "the KDC cannot be reached", "check krb5.conf and the network", false},
-	{"no Kerberos realm", "no ticket, and no realm to get one from", "kinit, or write the user name as user@REALM", false},
-	{"ticket caches of type", "a ticket cache that cannot be read", "set KRB5CCNAME to FILE: and a path, then kinit", false},
-	{"keytab: ", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
-	{"the keytab ", "no usable keytab", "check KRB5_CLIENT_KTNAME", false},
-	{"ticket cache", "no ticket", "kinit, a keytab (KRB5_CLIENT_KTNAME), or user name and password", false},
+	{"KDC_ERR_S_PRINCIPAL_UNKNOWN", "the KDC does not know this service", "check the host name in the proxy's URL, which is the SPN's, or have the SPN registered", other},
+	{"KDC_ERR_C_PRINCIPAL_UNKNOWN", "the KDC does not know this user", "check user name and realm", barred},
+	{"KDC_ERR_PREAUTH_FAILED", "wrong password or key", "check the password, or export the keytab anew", rejected},
+	{"KDC_ERR_KEY_EXPIRED", "the password has expired", "change it", barred},
+	{"KDC_ERR_CLIENT_REVOKED", "the account is disabled or locked", "ask its administrators", barred},
+	{"KRB_AP_ERR_SKEW", "the clocks differ too much", "set this machine's clock (NTP)", other},
+	{"KRB_AP_ERR_TKT_EXPIRED", "the ticket has expired", "kinit gets a new one", other},
+	{"KDC_ERR_ETYPE_NOSUPP", "no common encryption type", "compare the enctypes of krb5.conf, account and keytab", other},
+	{"clock skew with KDC", "the clocks differ too much", "set this machine's clock (NTP)", other},
+	{"matching key not found in keytab", "the keytab has no key of this kind for the user", "export it anew with the encryption types that the KDC uses", other},
+	{"error decrypting AS_REP encrypted part", "wrong password or key", "check the password, or export the keytab anew", rejected},
+	{"no KDC SRV records", "no KDC is known for the realm", "name it in krb5.conf", other},
+	{"lookup _kerberos", "no KDC is known for the realm", "name it in krb5.conf", other},
+	{"no KDCs", "no KDC is known for the realm", "name it in krb5.conf", other},
+	{"does not have any defined KDCs", "no KDC is known for the realm", "name it in krb5.conf", other},
+	{"communicat", "the KDC cannot be reached", "check krb5.conf and the network", other},
+	{"error sending to", "the KDC cannot be reached", "check krb5.conf and the network", other},
+	{"no Kerberos realm", "no ticket, and no realm to get one from", "kinit, or write the user name as user@REALM", other},
+	{"ticket caches of type", "a ticket cache that cannot be read", "set KRB5CCNAME to FILE: and a path, then kinit", other},
+	{"keytab: ", "no usable keytab", "check KRB5_CLIENT_KTNAME", other},
+	{"the keytab ", "no usable keytab", "check KRB5_CLIENT_KTNAME", other},
+	{"ticket cache", "no ticket", "kinit, a keytab (KRB5_CLIENT_KTNAME), or user name and password", other},
 }
 
+// explain returns the Error that err is, nil for nil.
 func explain(err error, spn string) error {
+	if err == nil {
+		return nil
+	}
 	e := &Error{SPN: spn, Cause: "Kerberos failed", Remedy: "see krb5.conf", err: err}
 	for _, c := range causes {
 		if strings.Contains(err.Error(), c.text) {
-			e.Cause, e.Remedy, e.Rejected = c.cause, c.remedy, c.rejected
+			e.Cause, e.Remedy, e.Rejected, e.Barred = c.cause, c.remedy, c.means == rejected, c.means == barred
 			break
 		}
 	}

@@ -141,14 +141,15 @@ func TestBurst(t *testing.T) {
 }
 
 // R8, R26: a KDC that is down is not asked by each request, and a password that it
-// has refused is not tried again for a quarter of an hour.
+// has refused is not tried again for half an hour, in which directories count.
 func TestFailureStands(t *testing.T) {
 	for name, test := range map[string]struct {
 		code int32
 		d    time.Duration
 	}{
 		"refused service":  {errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN, 5 * time.Second},
-		"refused password": {errorcode.KDC_ERR_PREAUTH_FAILED, 15 * time.Minute},
+		"refused password": {errorcode.KDC_ERR_PREAUTH_FAILED, 31 * time.Minute},
+		"unknown user":     {errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN, 31 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nothingElse(t)
@@ -215,7 +216,7 @@ func TestCacheChanges(t *testing.T) {
 	require.Nil(t, client.Kept(spn))
 	require.Equal(t, "bob@CORP.EXAMPLE", ticket())
 
-	held, release := k.holdNext(t)
+	held, release := k.holdNext(t, "TGS")
 	kinit("alice")
 	slow := make(chan string)
 	go func() {
@@ -250,7 +251,7 @@ func TestKeptTicketMayHaveEnded(t *testing.T) {
 func TestContextEndsTheWait(t *testing.T) {
 	nothingElse(t)
 	k := newKDC(t)
-	held, release := k.holdNext(t)
+	held, release := k.holdNext(t, "TGS")
 	client := negotiate.NewClient(k.alice(t))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")

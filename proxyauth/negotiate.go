@@ -87,9 +87,9 @@ func (s negotiateScheme) accept(ctx context.Context, p proxyFacts, _ []challenge
 	switch {
 	case err == nil:
 		a.principal = ticket.Principal()
-	case errors.As(err, &refused) && refused.Rejected && !c.empty():
+	case errors.As(err, &refused) && (refused.Rejected || refused.Barred) && !c.empty():
 		return answerer{}, refusedElsewhere{err}
-	case c.empty(), slices.Contains(p.offered, NTLM().Name()), refused != nil && refused.Rejected:
+	case c.empty(), slices.Contains(p.offered, NTLM().Name()), refused != nil && (refused.Rejected || refused.Barred):
 		return answerer{}, err
 	default:
 		a.client, a.noTicket = nil, err
