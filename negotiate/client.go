@@ -62,19 +62,12 @@ type Client struct {
 	stamp   stamp // of the files when the rest was got from them
 	tickets map[string]*Ticket
 	asking  map[string]*asking // under way, or failed not long ago
+
+	beforeLogin func(context.Context) (after func(error), err error)
 }
 
 // Format prints the same for every verb: a client has a password and keys.
 func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Client") }
-
-// asking is a question to the KDC that others wait for as well.
-type asking struct {
-	began  time.Time
-	done   chan struct{}
-	ticket *Ticket
-	err    error
-	ended  time.Time
-}
 
 // A Ticket is for one service, and good until it ends.
 type Ticket struct {
@@ -112,27 +105,6 @@ func (t *Ticket) now() time.Time {
 	}
 }
 
-// failFor is how long a failure stands for those who ask next: a KDC that is
-// down takes seconds each time.
-const failFor = 5 * time.Second
-
-// standsFor returns how long the failure is not tried again. A password or key
-// that the KDC refused is an attempt at the account, and directories count those of
-// 30 minutes together.
-func (a *asking) standsFor() time.Duration {
-	var e *Error
-	if errors.As(a.err, &e) && (e.Rejected || e.Barred) {
-		return 31 * time.Minute
-	}
-	return failFor
-}
-
-// patience is how long an answer is waited for. gokrb5 gives each KDC five
-// seconds, and the proxy may offer something else.
-const patience = 4 * time.Second
-
-var errSilent = errors.New("no communication with a KDC within " + patience.String())
-
 // renewBefore is how long before its end a ticket is not used any more.
 const renewBefore = time.Minute
 
@@ -145,7 +117,9 @@ func NewClient(o Options) *Client {
 // "HTTP/proxy.example". It is kept and renewed before it ends; a burst of calls
 // asks the KDC once. Errors are an [*Error], which names the cause and the remedy,
 // or the cause of ctx, which ends the call, though not at once what gokrb5 does for
-// it.
+// it. A password or key that is Rejected, and a user who is Barred, are not tried again
+// for 31 minutes, but see [Client.BeforeLogin]; what else a KDC says, or that none
+// does, stands for 5 seconds.
 func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 	stamp := c.files()
 	c.mu.Lock()
@@ -159,18 +133,18 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 		return t, nil
 	}
 	a := c.asking[spn]
-	if a == nil || !a.ended.IsZero() && time.Since(a.ended) > a.standsFor() {
-		a = &asking{began: time.Now(), done: make(chan struct{})}
+	if a == nil || a.over() {
+		a = newAsking()
 		c.asking[spn] = a
-		go c.ask(spn, a)
+		go c.ask(context.WithoutCancel(ctx), spn, a)
 	}
+	a.waiting++
 	c.mu.Unlock()
-	tooLong := time.NewTimer(time.Until(a.began.Add(patience)))
-	defer tooLong.Stop()
+	defer c.leave(spn, a)
 	select {
 	case <-a.done:
 		return a.ticket, a.err
-	case <-tooLong.C:
+	case <-a.late:
 		select {
 		case <-a.done:
 			return a.ticket, a.err
@@ -195,69 +169,84 @@ func (c *Client) Kept(spn string) *Ticket {
 	return c.tickets[spn]
 }
 
-// ask ends by itself: gokrb5 gives each KDC five seconds.
-func (c *Client) ask(spn string, a *asking) {
-	var talked bool
-	a.ticket, talked, a.err = c.obtain(spn)
-	if a.err != nil {
-		a.err = explain(a.err, spn)
-	}
-	c.mu.Lock()
-	a.ended = time.Now()
-	if c.asking[spn] == a { // and not of files that have changed meanwhile
-		if a.err == nil {
-			c.tickets[spn] = a.ticket
-		}
-		if a.err == nil || !talked { // what is missing here, kinit may have brought a moment later
-			delete(c.asking, spn)
-		}
-	}
-	c.mu.Unlock()
-	close(a.done)
+// A source is where a service ticket is to be had from: one of the three is set.
+type source struct {
+	ticket *Ticket        // itself, of the cache
+	tgt    *Ticket        // of the cache
+	login  *client.Client // with the password or the keytab
+
+	conf *config.Config
 }
 
-// obtain gets a service ticket from the cache, or with the TGT of the cache, of
-// the password or of the keytab. talked says that a KDC was asked for it.
-func (c *Client) obtain(spn string) (t *Ticket, talked bool, err error) {
-	// gokrb5 takes well-formed files and answers for granted.
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed Kerberos data: %v", r)
-		}
-	}()
-	conf, err := loadConfig(c.options.ConfigPath)
-	if err != nil {
-		return nil, false, err
+// source looks for one on this machine.
+func (c *Client) source(spn string) (s source, err error) {
+	defer malformed(&err)
+	if s.conf, err = loadConfig(c.options.ConfigPath); err != nil {
+		return s, err
 	}
 	cache, cacheErr := c.loadCache()
 	if cacheErr == nil && c.options.Username != "" && !cache.isOf(c.options.Username) {
 		cacheErr = errors.New("the ticket cache is another user's")
 	}
 	if cacheErr == nil {
-		if t := cache.find(spn); t != nil {
-			return t, false, nil
+		if s.ticket = cache.find(spn); s.ticket != nil {
+			return s, nil
 		}
-		if tgt := cache.find("krbtgt/" + cache.realm()); tgt != nil {
-			t, err = exchange(newClient(tgt.name, tgt.realm, conf), tgt, spn, conf)
-			return t, true, err
+		if s.tgt = cache.find("krbtgt/" + cache.realm()); s.tgt != nil {
+			return s, nil
 		}
 		cacheErr = errors.New("the ticket cache has no valid ticket (kinit gets one)")
 	}
-	login, err := c.login(conf)
-	if err != nil {
-		return nil, false, fmt.Errorf("%w; %w", cacheErr, err)
+	if s.login, err = c.login(s.conf); err != nil {
+		err = fmt.Errorf("%w; %w", cacheErr, err)
 	}
-	defer login.Destroy()
-	tgt, err := authenticate(login, conf)
-	if err != nil {
-		return nil, true, err
+	return s, err
+}
+
+// malformed makes a panic an error: gokrb5 takes well-formed files and answers for
+// granted. It is to be deferred.
+func malformed(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("malformed Kerberos data: %v", r)
 	}
-	tgt.source = "keytab"
+}
+
+// obtain gets a service ticket from the cache, or with the TGT of the cache, of
+// the password or of the keytab. stands is how long its failure is that of those
+// who ask next.
+func (c *Client) obtain(ctx context.Context, spn string, a *asking) (t *Ticket, stands time.Duration, err error) {
+	s, err := c.source(spn)
+	if err != nil { // what is missing here, kinit may have brought a moment later
+		return nil, 0, explain(err, spn)
+	}
+	if s.ticket != nil {
+		return s.ticket, 0, nil
+	}
+	if s.tgt != nil {
+		t, err = exchange(newClient(s.tgt.name, s.tgt.realm, s.conf), s.tgt, spn, s.conf)
+		err = explain(err, spn)
+		return t, standing(err, false), err
+	}
+	defer s.login.Destroy()
+	var after func(error) // nil: nobody is told
+	origin := "keytab"
 	if c.options.Username != "" {
-		tgt.source = "password"
+		origin = "password"
+		if after, err = c.awaitTurn(ctx, spn, a); err != nil {
+			return nil, 0, notSent(err, spn)
+		}
 	}
-	t, err = exchange(login, tgt, spn, conf)
-	return t, true, err
+	tgt, err := authenticate(s.login, s.conf)
+	err = explain(err, spn)
+	if after != nil {
+		after(err)
+	}
+	if err == nil {
+		tgt.source = origin
+		t, err = exchange(s.login, tgt, spn, s.conf)
+		err = explain(err, spn)
+	}
+	return t, standing(err, after != nil), err
 }
 
 // login returns a gokrb5 client for the password or the keytab.
@@ -286,7 +275,8 @@ func newClient(name types.PrincipalName, realm string, conf *config.Config) *cli
 
 // authenticate gets a TGT by an AS exchange. gokrb5's Login would do more: it
 // starts a goroutine that renews.
-func authenticate(cl *client.Client, conf *config.Config) (*Ticket, error) {
+func authenticate(cl *client.Client, conf *config.Config) (t *Ticket, err error) {
+	defer malformed(&err)
 	realm := cl.Credentials.Domain()
 	req, err := messages.NewASReqForTGT(realm, conf, cl.Credentials.CName())
 	if err != nil {
@@ -301,13 +291,13 @@ func authenticate(cl *client.Client, conf *config.Config) (*Ticket, error) {
 
 // exchange gets a service ticket by a TGS exchange, by way of the service's
 // realm where krb5.conf names another.
-func exchange(cl *client.Client, tgt *Ticket, spn string, conf *config.Config) (*Ticket, error) {
+func exchange(cl *client.Client, tgt *Ticket, spn string, conf *config.Config) (t *Ticket, err error) {
+	defer malformed(&err)
 	defer cl.Destroy() // what a referral may have started
 	service := types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, spn)
 	_, host, _ := strings.Cut(spn, "/")
 	realm := tgt.realm
 	if theirs := conf.ResolveRealm(host); theirs != "" && theirs != realm {
-		var err error
 		krbtgt := types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{"krbtgt", theirs}}
 		if tgt, err = ask(cl, krbtgt, realm, tgt); err != nil {
 			return nil, err

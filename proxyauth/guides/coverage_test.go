@@ -58,6 +58,7 @@ var unquoted = map[string]string{
 	"2006-01-02":                       "a layout of time",
 	"error decrypting AS_REP":          "what gokrb5 says, to know it by",
 	"clock skew with KDC":              "what gokrb5 says, to know it by",
+	"negotiate: nobody waits":          "told to the function of BeforeLogin, since nobody waits",
 	"matching key not found":           "what gokrb5 says, to know it by",
 	"no KDC SRV records":               "what gokrb5 says, to know it by",
 	"does not have any defined KDCs":   "what gokrb5 says, to know it by",
