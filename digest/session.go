@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -171,6 +172,17 @@ func (s *Session) Next(nonce string) *Session {
 
 // Nonce returns the server nonce of this session.
 func (s *Session) Nonce() string { return s.challenge.Nonce }
+
+// Answers reports whether c is the challenge that the session answers, or one that
+// asks for the same with the same nonce.
+func (s *Session) Answers(c Challenge) bool {
+	own := s.challenge
+	return c.Realm == own.Realm && c.Nonce == own.Nonce && c.Opaque == own.Opaque && c.HasOpaque == own.HasOpaque &&
+		strings.EqualFold(c.Algorithm, own.Algorithm) && slices.Equal(c.QOP, own.QOP)
+}
+
+// Used reports whether the nonce was given out for any use.
+func (s *Session) Used() bool { return s.issued.Load() > 0 }
 
 // Announced reports whether the session's nonce was named by nextnonce and has
 // not been accepted yet.

@@ -88,9 +88,9 @@ const (
 	refusedFor = 31 * time.Minute
 )
 
-// standing returns how long what a KDC says stands, if it is a failure. guarded says that who has set
-// BeforeLogin decides when the password is tried again, not the Client.
-func standing(err error, guarded bool) time.Duration {
+// standsFor returns how long a failure is that of those who ask next. guarded: who has set
+// BeforeLogin decides when the password is tried again, and not the Client.
+func standsFor(err error, guarded bool) time.Duration {
 	var e *Error
 	switch {
 	case !errors.As(err, &e), guarded && e.Rejected:

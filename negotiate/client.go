@@ -225,7 +225,7 @@ func (c *Client) obtain(ctx context.Context, spn string, a *asking) (t *Ticket, 
 	if s.tgt != nil {
 		t, err = exchange(newClient(s.tgt.name, s.tgt.realm, s.conf), s.tgt, spn, s.conf)
 		err = explain(err, spn)
-		return t, standing(err, false), err
+		return t, standsFor(err, false), err
 	}
 	defer s.login.Destroy()
 	var after func(error) // nil: nobody is told
@@ -246,7 +246,7 @@ func (c *Client) obtain(ctx context.Context, spn string, a *asking) (t *Ticket, 
 		t, err = exchange(s.login, tgt, spn, s.conf)
 		err = explain(err, spn)
 	}
-	return t, standing(err, after != nil), err
+	return t, standsFor(err, after != nil), err
 }
 
 // login returns a gokrb5 client for the password or the keytab.

@@ -24,14 +24,14 @@ func Marked(req *http.Request) *http.Request {
 // [Marked] has returned. The caller calls stop.
 func EndWithMarked(ctx context.Context) (_ context.Context, stop context.CancelFunc) {
 	if req, ok := ctx.Value(requestKey{}).(*http.Request); ok {
-		return endWith(ctx, req)
+		return EndWith(ctx, req)
 	}
 	return ctx, func() {}
 }
 
-// endWith returns a context for dialing that ends with req as well: with its
+// EndWith returns a context for dialing that ends with req as well: with its
 // context, which may be another, or by Request.Cancel. The caller calls stop.
-func endWith(ctx context.Context, req *http.Request) (_ context.Context, stop context.CancelFunc) {
+func EndWith(ctx context.Context, req *http.Request) (_ context.Context, stop context.CancelFunc) {
 	forget := func() {}
 	if end, ok := req.Context().Deadline(); ok { // by which a retry goes
 		ctx, forget = context.WithDeadline(ctx, end)

@@ -47,8 +47,8 @@ var ErrRetired = errors.New("the pool is out of use")
 // NewPool returns a pool without connections.
 func NewPool(c PoolConfig) *Pool { return &Pool{config: c} }
 
-// A Pinned connection belongs to one request while that is on it. Its phase and
-// times belong to the pool's lock.
+// A Pinned connection belongs to one request while that is on it. The pool's lock
+// guards its phase and times.
 type Pinned struct {
 	Client *http.ClientConn
 	Wire   *Wire
@@ -77,51 +77,113 @@ const (
 // Get returns an idle connection, or dials one, or waits for one where
 // PoolConfig.MaxConns are in use.
 func (p *Pool) Get(req *http.Request) (*Pinned, error) {
-	ctx := req.Context()
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace != nil && trace.GetConn != nil {
-		trace.GetConn(hostname.OfURL(p.config.URL))
-	}
-	c, err := p.take(req)
+	trace := httptrace.ContextClientTrace(req.Context())
+	p.wanted(trace)
+	c, err := p.take(req, false)
 	if err == nil && c == nil {
-		if c, err = p.dial(req); err != nil {
-			p.forget()
-		}
+		c, err = p.dialCounted(req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if trace != nil && trace.GotConn != nil {
-		info := httptrace.GotConnInfo{Conn: c.Wire.Conn, Reused: c.Authenticated, WasIdle: !c.idleSince.IsZero()}
-		if info.WasIdle {
-			info.IdleTime = time.Since(c.idleSince)
-		}
-		trace.GotConn(info)
+	c.got(trace)
+	return c, nil
+}
+
+// GetNew dials a connection. Where PoolConfig.MaxConns are in use, it waits for one
+// and closes it first.
+func (p *Pool) GetNew(req *http.Request) (*Pinned, error) {
+	trace := httptrace.ContextClientTrace(req.Context())
+	p.wanted(trace)
+	c, err := p.take(req, true)
+	if err != nil {
+		return nil, err
+	}
+	if c != nil {
+		p.mu.Lock()
+		c.gone() // and yet counted, for the new one
+		p.mu.Unlock()
+		c.Client.Close()
+	}
+	if c, err = p.dialCounted(req); err != nil {
+		return nil, err
+	}
+	c.got(trace)
+	return c, nil
+}
+
+// dialCounted dials a connection that is counted already.
+func (p *Pool) dialCounted(req *http.Request) (*Pinned, error) {
+	c, err := p.dial(req)
+	if err != nil {
+		p.forget()
+	}
+	return c, err
+}
+
+// GetIdle returns an idle connection, or nil where there is none. The error is nil: it is
+// there so that GetIdle can stand in the place of Get.
+func (p *Pool) GetIdle(req *http.Request) (*Pinned, error) {
+	p.mu.Lock()
+	c := p.takeIdle()
+	p.mu.Unlock()
+	if c != nil {
+		trace := httptrace.ContextClientTrace(req.Context())
+		p.wanted(trace)
+		c.got(trace)
 	}
 	return c, nil
 }
 
-// take returns an idle connection, or nil with the leave to dial one.
-func (p *Pool) take(req *http.Request) (*Pinned, error) {
-	p.mu.Lock()
+func (p *Pool) wanted(trace *httptrace.ClientTrace) {
+	if trace != nil && trace.GetConn != nil {
+		trace.GetConn(hostname.OfURL(p.config.URL))
+	}
+}
+
+func (c *Pinned) got(trace *httptrace.ClientTrace) {
+	if trace == nil || trace.GotConn == nil {
+		return
+	}
+	info := httptrace.GotConnInfo{Conn: c.Wire.Conn, Reused: c.Authenticated, WasIdle: !c.idleSince.IsZero()}
+	if info.WasIdle {
+		info.IdleTime = time.Since(c.idleSince)
+	}
+	trace.GotConn(info)
+}
+
+// takeIdle returns an idle connection, or nil. p.mu is held.
+func (p *Pool) takeIdle() *Pinned {
 	for len(p.idle) > 0 {
 		c := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
 		if (c.expire == nil || c.expire.Stop()) && c.Client.Err() == nil {
 			c.phase = inLegs
-			p.mu.Unlock()
-			return c, nil
+			return c
 		}
 		c.phase = isGone
 		p.total--
 	}
+	return nil
+}
+
+// take returns an idle connection, or nil: the caller is to dial one, which is counted
+// already. With new it returns an idle one only where no other may be dialed.
+func (p *Pool) take(req *http.Request, new bool) (*Pinned, error) {
+	p.mu.Lock()
 	max := p.config.MaxConns
+	if !new || max > 0 && p.total >= max {
+		if c := p.takeIdle(); c != nil {
+			p.mu.Unlock()
+			return c, nil
+		}
+	}
 	if max <= 0 || p.total < max {
 		p.total++
 		p.mu.Unlock()
 		return nil, nil
 	}
-	turn := make(chan *Pinned, 1)
+	turn := make(chan *Pinned, 1) // gets a connection, or nil: to dial one
 	p.waiting = append(p.waiting, turn)
 	p.mu.Unlock()
 
@@ -237,7 +299,7 @@ func (p *Pool) closeIdle(retire bool) {
 
 // dial opens a connection, on which nothing has been sent.
 func (p *Pool) dial(req *http.Request) (*Pinned, error) {
-	ctx, stop := endWith(req.Context(), req)
+	ctx, stop := EndWith(req.Context(), req)
 	defer stop()
 	c := &Pinned{pool: p, Wire: &Wire{}}
 	// net/http writes absolute-form requests to whatever address, since the

@@ -10,29 +10,32 @@ import (
 type account struct {
 	key      Key
 	used     time.Time // last
-	underWay []place
-	last     Evidence // that was refused or unclear
+	underWay []*place
+	last     Evidence // the last answer that was Refused or unclear
+	refusal  int      // the number of the last refusal among those of all accounts
 
 	// By schemes that never passed: see untried.go.
-	tallies  []tally
-	answered time.Time // when the last answer that a pause runs from was read
-	target   bool      // it was UnclearTarget
-	longs    int       // how many long pauses are over
-	bare     bool      // the next request begins without credentials
-	again    pause     // while a former pair passes: see pairs.go
+	tallies     []tally
+	answered    time.Time // when the last answer that a pause runs from was read
+	aboutTarget bool      // that was UnclearTarget
+	longs       int       // how many long pauses are over
+	long        *place    // of the attempt after the last one, until its answer is read
+	bare        bool      // the next request begins without credentials
+	retries     pause     // while a former pair passes: see pairs.go
 
 	// By those that did: see trusted.go. What was refused and unclear is since
 	// the last pass.
-	proven  []string
-	passed  time.Time
-	mark    int    // counts refusals, so that an attempt knows which were read before it was sent
-	first   string // the target of the first refusal
-	begun   int    // mark, after that
-	refused int    // it, and those of attempts that were sent after it was read
-	wide    bool   // they were at more than one target
-	hold    pause
-	rallies [3]time.Time // when it was suspect and passed again
+	proven     []string
+	passed     time.Time
+	mark       int    // refusal, when it was the last that counted; an attempt sent after it was read has no lower mark
+	first      string // the target of the first refusal
+	begun      int    // what mark was after the first refusal
+	refused    int    // refusals: the first one, and those of attempts that were sent after it was read
+	wide       bool   // refusals were at more than one target
+	hold       pause
+	recoveries [3]time.Time // when it was suspect and passed again, the last first
 
+	elsewhere            time.Time // when, while it was held, a request for a target that was not odd asked last
 	refusedAt, unclearAt targets
 	denied               targets // the proxy denies them, whatever the password
 	denials              int     // refusals there, since the last pass
@@ -53,21 +56,43 @@ type freely struct {
 
 // A place is taken by an attempt under way.
 type place struct {
-	id     uint64
-	target string
-	at     time.Time
-	mark   int
-	free   bool // it was sent when any number may be, so it holds nobody up
+	sent    Attempt
+	at      time.Time
+	more    int  // attempts, beside the first: see Repeat
+	freed   bool // see Free
+	expired bool // see expiry.go
 }
 
-// places returns how many attempts under way count, and when the first was sent.
-func (a *account) places() (n int, oldest time.Time) {
+// holds reports whether others may have to wait for the attempt: it was not sent at a
+// time when any number may be.
+func (p *place) holds() bool { return p.sent.paced }
+
+// leaves frees a place, if it is taken.
+func (a *account) leaves(p *place) {
+	a.underWay = slices.DeleteFunc(a.underWay, func(other *place) bool { return other == p })
+}
+
+// is reports whether it is the attempt of a place.
+func (sent Attempt) is(p *place) bool { return p != nil && p == sent.place }
+
+// places returns how many attempts under way count that were sent after a time,
+// and when the first of them was.
+func (a *account) places(after time.Time) (n int, oldest time.Time) {
+	return a.sentSince(func(p *place) bool { return p.holds() && !p.freed && p.at.After(after) })
+}
+
+// unanswered is the same for all attempts, also those whose place others have.
+func (a *account) unanswered(after time.Time) (n int, oldest time.Time) {
+	return a.sentSince(func(p *place) bool { return p.holds() && p.at.After(after) })
+}
+
+func (a *account) sentSince(counts func(*place) bool) (n int, oldest time.Time) {
 	for _, p := range a.underWay {
-		if !p.free {
-			if n == 0 {
+		if counts(p) {
+			if n == 0 || p.at.Before(oldest) {
 				oldest = p.at
 			}
-			n++
+			n += 1 + p.more
 		}
 	}
 	return n, oldest
@@ -79,15 +104,13 @@ func (a *account) trusts(scheme string) bool { return slices.Contains(a.proven, 
 // a scheme that had passed before, says nothing: its origin was slow.
 func (a *account) passes(now time.Time, sent Attempt, trusted bool) {
 	if !trusted {
-		a.proven = append(slices.Clip(a.proven), sent.Scheme)
-		a.tallies = slices.DeleteFunc(a.tallies, func(t tally) bool { return t.scheme == sent.Scheme })
-		a.longs, a.again, a.bare = 0, pause{}, false
+		a.proves(sent.Scheme)
 	}
-	if sent.mark != a.mark {
+	if sent.mark < a.mark {
 		return
 	}
 	if a.suspect() {
-		a.rallies = [3]time.Time{now, a.rallies[0], a.rallies[1]}
+		a.recoveries = [3]time.Time{now, a.recoveries[0], a.recoveries[1]}
 	}
 	for _, target := range a.refusedAt {
 		a.denied.add(target)
@@ -97,6 +120,13 @@ func (a *account) passes(now time.Time, sent Attempt, trusted bool) {
 	a.clear()
 }
 
+// proves notes that a scheme has passed, which clears what is held against it.
+func (a *account) proves(scheme string) {
+	a.proven = append(slices.Clip(a.proven), scheme)
+	a.tallies = slices.DeleteFunc(a.tallies, func(t tally) bool { return t.scheme == scheme })
+	a.longs, a.long, a.retries, a.bare = 0, nil, pause{}, false
+}
+
 // clear ends what is held, but for schemes that never passed.
 func (a *account) clear() {
 	a.first, a.refused, a.wide, a.hold, a.denials = "", 0, false, pause{}, 0
@@ -104,18 +134,18 @@ func (a *account) clear() {
 }
 
 func (a *account) forget() {
-	a.tallies, a.longs, a.again, a.last, a.bare = nil, 0, pause{}, Evidence{}, false
+	a.tallies, a.longs, a.long, a.retries, a.last, a.bare = nil, 0, nil, pause{}, Evidence{}, false
 	a.clear()
 	a.publish()
 }
 
 // givesBack ends an attempt that did not take place.
 func (a *account) givesBack(now time.Time, sent Attempt) {
-	if sent.try > 0 && sent.try == a.hold.step {
+	if sent.is(a.hold.try) {
 		a.hold.giveBack(now)
 	}
-	if sent.again > 0 && sent.again == a.again.step {
-		a.again.giveBack(now)
+	if sent.is(a.retries.try) {
+		a.retries.giveBack(now)
 	}
 }
 
@@ -138,27 +168,31 @@ func (f *freely) lets(now time.Time, scheme, target string) bool {
 
 // knows reports whether a pass is nothing new.
 func (f *freely) knows(now time.Time, sent Attempt) bool {
-	return f != nil && sent.id == 0 && sent.mark == f.mark && now.Before(f.fresh) && !slices.Contains(f.denied, sent.Target)
+	return f != nil && sent.place == nil && sent.mark >= f.mark && now.Before(f.fresh) && !slices.Contains(f.denied, sent.Target)
 }
 
-// A pause is the time between tries, which grows. A try that begins ends it as
-// if it had failed already, so that only one is made; its answer begins the next.
+// A pause is the time between tries, which grows. A try begins the next pause at once,
+// so that only one is made, and its answer begins that pause again.
 type pause struct {
-	next time.Time
-	step int // how many tries there were
+	next time.Time // when there is a try, zero: there is nothing to try
+	step int       // how many tries there were
+	try  *place    // the last one's
 }
 
 func (p *pause) begin(now time.Time, steps []time.Duration) {
 	p.next = now.Add(steps[min(p.step, len(steps)-1)])
 }
 
-func (p *pause) claim(now time.Time, steps []time.Duration) (try int) {
+// claim begins a try.
+func (p *pause) claim(now time.Time, steps []time.Duration, try *place) {
 	p.step++
+	p.try = try
 	p.begin(now, steps)
-	return p.step
 }
 
+// giveBack undoes a try that did not take place.
 func (p *pause) giveBack(now time.Time) {
 	p.step--
+	p.try = nil
 	p.next = now
 }

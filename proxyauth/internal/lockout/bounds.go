@@ -18,6 +18,21 @@ func (l *Ledger) account(now time.Time, k Key) *account {
 	return a
 }
 
+// reported returns the account of an attempt. One that was evicted meanwhile is
+// back by that, with what has passed; where there is another of its key by now,
+// that is told what has passed.
+func (l *Ledger) reported(now time.Time, sent Attempt) *account {
+	a := l.accounts[sent.Key]
+	if a == nil {
+		a = sent.account
+	}
+	if sent.account.trusts(sent.Scheme) && !a.trusts(sent.Scheme) {
+		a.proves(sent.Scheme)
+	}
+	a.used = now
+	return a
+}
+
 // keep makes room for a.
 func (l *Ledger) keep(now time.Time, a *account) {
 	if l.accounts[a.key] != nil {
@@ -40,8 +55,10 @@ func (l *Ledger) evict(now time.Time) {
 			least, worth = a, w
 		}
 	}
+	least.forget()
 	least.freely.Store(nil)
 	delete(l.accounts, least.key)
+	delete(l.refused, least)
 	users := l.users[least.key.User]
 	if users = slices.DeleteFunc(users, func(a *account) bool { return a == least }); len(users) == 0 {
 		delete(l.users, least.key.User)
@@ -51,6 +68,7 @@ func (l *Ledger) evict(now time.Time) {
 }
 
 func (l *Ledger) worth(now time.Time, a *account) int {
+	l.expireAt(now, a)
 	s := a.sum()
 	switch {
 	case len(a.underWay) > 0:

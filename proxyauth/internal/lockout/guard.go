@@ -14,7 +14,9 @@ type Guard struct {
 	ledger  *Ledger
 	waiting map[string]*waiting // by user name
 
-	attempts, refusals, unclear, unsent atomic.Int64
+	refused atomic.Bool // there is a refusal that may count
+
+	attempts, refusals, unclear atomic.Int64
 }
 
 // waiting is those who wait for a report about a user name.
@@ -32,7 +34,7 @@ func NewGuard(rejectedFor time.Duration) *Guard {
 type Account struct {
 	guard *Guard
 	key   Key
-	known atomic.Pointer[account]
+	known atomic.Pointer[account] // the ledger's, when an attempt was last made
 }
 
 // Account returns the account of k.
@@ -41,19 +43,25 @@ func (g *Guard) Account(k Key) *Account { return &Account{guard: g, key: k} }
 // Key returns what the account is of.
 func (a *Account) Key() Key { return a.key }
 
-// Wait says what r, whose Key is set here, is to do; it never says Wait. waited
-// is Request.Waited for the next time. The error is the context's cause.
-func (a *Account) Wait(ctx context.Context, r Request) (d Decision, waited time.Duration, err error) {
-	if known := a.known.Load(); known != nil && len(r.Schemes) == 1 {
-		if f := known.freely.Load(); f.lets(time.Now(), r.Schemes[0], r.Target) {
-			return Decision{Answer: Go, Attempt: Attempt{
-				Key: a.key, Scheme: r.Schemes[0], Target: r.Target, account: known, mark: f.mark,
-			}}, r.Waited, nil
-		}
+// Ask says what r is to do, whose Key need not be set. It does not wait: where the
+// answer is Wait, nothing tells the caller of reports that come before Until.
+func (a *Account) Ask(r Request) Decision {
+	if d, ok := a.goes(&r); ok {
+		return d
 	}
-	r.Key = a.key
+	a.guard.mu.Lock()
+	defer a.guard.unlock()
+	return a.ask(r)
+}
+
+// Wait is Ask, but for the answer Wait: then it waits and asks again. waited is
+// Request.Waited for the next time. The error is the cause of ctx, which ends it.
+func (a *Account) Wait(ctx context.Context, r Request) (d Decision, waited time.Duration, err error) {
+	if d, ok := a.goes(&r); ok {
+		return d, r.Waited, nil
+	}
 	for ctx.Err() == nil {
-		d, changed := a.ask(r)
+		d, changed := a.enter(r)
 		if d.Answer != Wait {
 			return d, r.Waited, nil
 		}
@@ -66,38 +74,62 @@ func (a *Account) Wait(ctx context.Context, r Request) (d Decision, waited time.
 		}
 		timer.Stop()
 		r.Waited += time.Since(since)
-		a.guard.leave(r.Key.User, changed)
+		a.guard.leave(a.key.User, changed)
 	}
 	return Decision{}, r.Waited, context.Cause(ctx)
 }
 
-// ask asks the ledger, and enters those who wait if r must.
-func (a *Account) ask(r Request) (d Decision, changed chan struct{}) {
+// goes lets r go, where that needs nobody's leave. It neither locks nor allocates.
+func (a *Account) goes(r *Request) (Decision, bool) {
+	known := a.known.Load()
+	if known == nil || len(r.Schemes) != 1 {
+		return Decision{}, false
+	}
+	f := known.freely.Load()
+	if !f.lets(time.Now(), r.Schemes[0], r.Target) {
+		return Decision{}, false
+	}
+	return Decision{Answer: Go, Attempt: Attempt{
+		Key: a.key, Scheme: r.Schemes[0], Target: r.Target, Trusted: true, account: known, mark: f.mark,
+	}}, true
+}
+
+// ask asks the ledger. The lock is held.
+func (a *Account) ask(r Request) Decision {
+	r.Key = a.key
+	d := a.guard.ledger.Ask(time.Now(), r)
+	if d.Answer == Go {
+		a.known.Store(d.Attempt.account)
+	}
+	return d
+}
+
+// enter asks, and enters r among those who wait, if it must.
+func (a *Account) enter(r Request) (d Decision, changed chan struct{}) {
 	g := a.guard
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	d = g.ledger.Ask(time.Now(), r)
-	switch d.Answer {
-	case Go:
-		a.known.Store(d.Attempt.account)
-	case Held:
-		g.unsent.Add(1)
-	case Wait:
-		w := g.waiting[r.Key.User]
-		if w == nil {
-			w = &waiting{changed: make(chan struct{})}
-			g.waiting[r.Key.User] = w
-		}
-		w.n++
-		changed = w.changed
+	defer g.unlock()
+	if d = a.ask(r); d.Answer != Wait {
+		return d, nil
 	}
-	return d, changed
+	w := g.waiting[a.key.User]
+	if w == nil {
+		w = &waiting{changed: make(chan struct{})}
+		g.waiting[a.key.User] = w
+	}
+	w.n++
+	return d, w.changed
+}
+
+func (g *Guard) unlock() {
+	g.refused.Store(len(g.ledger.refused) > 0)
+	g.mu.Unlock()
 }
 
 // leave is called by those who do not wait any longer.
 func (g *Guard) leave(user string, changed chan struct{}) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	defer g.unlock()
 	if w := g.waiting[user]; w != nil && w.changed == changed {
 		if w.n--; w.n == 0 {
 			delete(g.waiting, user)
@@ -123,14 +155,14 @@ func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 		g.unclear.Add(1)
 	}
 	if e.Verdict != NotSent {
-		g.attempts.Add(1)
+		g.attempts.Add(int64(max(1, e.Legs)))
 	}
-	if f := sent.account.freely.Load(); sent.id == 0 && (e.Verdict == Nothing || e.Verdict == NotSent) ||
+	if f := sent.account.freely.Load(); sent.place == nil && (e.Verdict == Nothing || e.Verdict == NotSent) ||
 		e.Verdict == Passed && f.knows(time.Now(), sent) {
 		return Trusted, Trusted
 	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	defer g.unlock()
 	was, is = g.ledger.Report(time.Now(), sent, e)
 	if matters(sent, e, was, is) {
 		g.wake(sent.Key.User)
@@ -138,18 +170,40 @@ func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 	return was, is
 }
 
-// matters reports whether a report can bring anybody's turn sooner. Those about
-// attempts of which the ledger did not know come by the hundred when a password
-// ends.
+// matters reports whether a report can bring anybody's turn sooner. To wake all who
+// wait would cost much for reports about attempts of which the ledger did not know:
+// they come by the hundred when a password ends.
 func matters(sent Attempt, e Evidence, was, is State) bool {
-	return sent.id != 0 || e.Verdict == Passed || was != is
+	return sent.place != nil || e.Verdict == Passed || was != is
+}
+
+// Free gives the place of an attempt to others: see [Ledger.Free].
+func (g *Guard) Free(sent Attempt) {
+	if sent.place == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.unlock()
+	g.ledger.Free(time.Now(), sent)
+	g.wake(sent.Key.User)
+}
+
+// Repeat reports whether an attempt may be made once more in its place: see
+// [Ledger.Repeat].
+func (g *Guard) Repeat(sent Attempt, made int) bool {
+	if sent.place == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.unlock()
+	return g.ledger.Repeat(time.Now(), sent, made)
 }
 
 // Forget forgets all refusals: an account was unlocked.
 func (g *Guard) Forget() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.ledger.Forget()
+	defer g.unlock()
+	g.ledger.Forget(time.Now())
 	for user := range g.waiting {
 		g.wake(user)
 	}
@@ -158,27 +212,38 @@ func (g *Guard) Forget() {
 // Status describes the account.
 func (a *Account) Status() Status {
 	a.guard.mu.Lock()
-	defer a.guard.mu.Unlock()
+	defer a.guard.unlock()
 	return a.guard.ledger.Status(time.Now(), a.key)
 }
 
 // Rejected returns the pairs that may not be sent to a proxy now, by any scheme,
-// since they were refused.
+// since they were refused, the latest refused last. While there are none for any
+// proxy it neither locks nor allocates.
 func (g *Guard) Rejected(proxy string) []Pair {
+	if !g.refused.Load() {
+		return nil
+	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	defer g.unlock()
 	return g.ledger.Rejected(time.Now(), proxy)
+}
+
+// Sent returns the pairs that a proxy has been sent, as far as is known still, in no
+// order.
+func (g *Guard) Sent(proxy string) []Pair {
+	g.mu.Lock()
+	defer g.unlock()
+	return g.ledger.Sent(proxy)
 }
 
 // Counts is what a Guard has seen.
 type Counts struct {
-	Attempts int64 // that were answered
+	Attempts int64 // that were reported, and not as NotSent; each leg by itself
 	Refusals int64 // of these
-	Unclear  int64 // the same
-	Unsent   int64 // requests that were held
+	Unclear  int64 // of these, UnclearTarget as well
 }
 
 // Counts returns what was seen so far.
 func (g *Guard) Counts() Counts {
-	return Counts{g.attempts.Load(), g.refusals.Load(), g.unclear.Load(), g.unsent.Load()}
+	return Counts{g.attempts.Load(), g.refusals.Load(), g.unclear.Load()}
 }

@@ -57,12 +57,12 @@ func TestGuardWrongPassword(t *testing.T) {
 		}
 		all.Wait()
 		assert.EqualValues(t, 2, sent.Load())
-		assert.Equal(t, Counts{Attempts: 2, Refusals: 2, Unsent: 998}, g.Counts())
+		assert.Equal(t, Counts{Attempts: 2, Refusals: 2}, g.Counts())
 		assert.Equal(t, []Pair{alice.Pair}, g.Rejected("proxy"))
 		assert.Empty(t, g.Rejected("another"))
 		assert.Empty(t, g.waiting)
 
-		was, _ := g.Report(Attempt{Key: alice, account: a.known.Load(), id: 99}, Evidence{Verdict: NotSent})
+		was, _ := g.Report(Attempt{Key: alice, account: a.known.Load(), place: &place{}}, Evidence{Verdict: NotSent})
 		assert.Equal(t, HeldOff, was)
 	})
 }
@@ -97,14 +97,15 @@ func TestGuardWait(t *testing.T) {
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(cause) })
-		_, waited, err := second.Wait(ctx, toTarget("b"))
+		d, waited, err := second.Wait(ctx, toTarget("b"))
 		assert.Equal(t, cause, err)
+		assert.NotContains(t, []Answer{Go, Wait, Bare, Former, Held}, d.Answer)
 		assert.Equal(t, time.Second, waited)
 		assert.Empty(t, g.waiting)
 		_, _, err = second.Wait(ctx, toTarget("b"))
 		assert.Equal(t, cause, err)
 
-		d, waited, err := second.Wait(t.Context(), toTarget("b"))
+		d, waited, err = second.Wait(t.Context(), toTarget("b"))
 		require.NoError(t, err)
 		assert.Equal(t, Go, d.Answer)
 		assert.Equal(t, 3*time.Second, waited, "the second attempt after 4 s")
@@ -115,6 +116,30 @@ func TestGuardWait(t *testing.T) {
 		assert.Equal(t, Held, d.Answer)
 		assert.Equal(t, 30*time.Second, waited)
 		g.Report(first, Evidence{Verdict: Passed})
+	})
+}
+
+// R8: who asks without waiting is told how long, and leaves nobody behind.
+func TestGuardAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(0)
+		a, b := g.Account(alice), g.Account(alice)
+		first := a.Ask(toTarget("a"))
+		require.Equal(t, Go, first.Answer)
+		assert.Equal(t, alice, first.Attempt.Key)
+		time.Sleep(time.Second)
+		d := b.Ask(toTarget("b"))
+		assert.Equal(t, Wait, d.Answer)
+		assert.Equal(t, 3*time.Second, time.Until(d.Until))
+		assert.Empty(t, g.waiting)
+		assert.Nil(t, b.known.Load())
+
+		g.Report(first.Attempt, Evidence{Verdict: Refused})
+		g.Report(b.Ask(toTarget("b")).Attempt, Evidence{Verdict: Refused})
+		d = a.Ask(toTarget("c"))
+		assert.Equal(t, Held, d.Answer)
+		assert.Equal(t, 31*time.Minute, time.Until(d.Until))
+		assert.Equal(t, Counts{Attempts: 2, Refusals: 2}, g.Counts())
 	})
 }
 
@@ -152,6 +177,9 @@ func TestGuardHotPath(t *testing.T) {
 		passed := a.Status().Passed
 		hot := func() {
 			d, _, _ := a.Wait(t.Context(), toTarget("t"))
+			g.Report(d.Attempt, Evidence{Verdict: Passed})
+			d = a.Ask(toTarget("t"))
+			g.Free(d.Attempt)
 			g.Report(d.Attempt, Evidence{Verdict: Passed})
 			g.Report(d.Attempt, Evidence{Verdict: Nothing})
 			g.Report(d.Attempt, Evidence{Verdict: NotSent})
@@ -205,11 +233,31 @@ func TestGuardSuspect(t *testing.T) {
 		assert.False(t, f.lets(time.Now(), "Basic", "x"))
 		assert.False(t, f.lets(time.Now().Add(time.Minute), "Basic", "t"))
 		assert.True(t, f.knows(time.Now(), Attempt{Target: "t", mark: 1}))
-		assert.False(t, f.knows(time.Now(), Attempt{Target: "t", mark: 1, id: 1}))
+		assert.False(t, f.knows(time.Now(), Attempt{Target: "t", mark: 1, place: &place{}}))
 		assert.False(t, f.knows(time.Now(), Attempt{Target: "t", mark: 0}))
 		assert.False(t, f.knows(time.Now(), Attempt{Target: "x", mark: 1}))
 		var none *freely
 		assert.False(t, none.knows(time.Now(), Attempt{}))
+	})
+}
+
+// R8: who waits for an attempt goes when that is known to take as long as its
+// body, and its answer counts when it comes.
+func TestGuardFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(0)
+		a := g.Account(alice)
+		upload := goes(t, a, "upload")
+		time.AfterFunc(time.Second, func() { g.Free(upload) })
+		d, waited, err := a.Wait(t.Context(), toTarget("t"))
+		require.NoError(t, err)
+		assert.Equal(t, Go, d.Answer)
+		assert.Equal(t, time.Second, waited)
+		assert.Equal(t, 1, a.Status().UnderWay)
+		g.Report(d.Attempt, Evidence{Verdict: Refused})
+		_, is := g.Report(upload, Evidence{Verdict: Refused})
+		assert.Equal(t, HeldOff, is)
+		assert.Equal(t, Counts{Attempts: 2, Refusals: 2}, g.Counts())
 	})
 }
 
@@ -248,7 +296,7 @@ func TestGuardEvicted(t *testing.T) {
 // R37: who waits asks again when it may bring a turn, not for each of hundreds
 // of refusals of attempts that the ledger did not know.
 func TestMatters(t *testing.T) {
-	free, known := Attempt{}, Attempt{id: 1}
+	free, known := Attempt{}, Attempt{place: &place{}}
 	for _, test := range []struct {
 		sent    Attempt
 		verdict Verdict
@@ -262,4 +310,29 @@ func TestMatters(t *testing.T) {
 	} {
 		assert.Equal(t, test.want, matters(test.sent, Evidence{Verdict: test.verdict}, test.was, test.is), "%v", test)
 	}
+}
+
+func TestSent(t *testing.T) {
+	g := NewGuard(0)
+	require.Empty(t, g.Sent("proxy"))
+	a := g.Account(Key{Proxy: "proxy", User: "alice", Pair: NewPair("alice", "1")})
+	require.Equal(t, Go, a.Ask(Request{Schemes: []string{"Basic"}}).Answer)
+	require.Equal(t, []Pair{NewPair("alice", "1")}, g.Sent("proxy"))
+	require.Empty(t, g.Sent("another"))
+}
+
+// R8, R37: an attempt is repeated in its place by leave, but where any number may be
+// made.
+func TestGuardRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(0)
+		a := g.Account(alice)
+		first := goes(t, a, "t")
+		assert.True(t, g.Repeat(first, 1))
+		assert.False(t, g.Repeat(first, 2))
+		g.Report(first, Evidence{Verdict: Passed})
+		free := goes(t, a, "t")
+		assert.True(t, g.Repeat(free, 2))
+		assert.True(t, g.Repeat(Attempt{}, 2), "one of which the ledger does not know")
+	})
 }

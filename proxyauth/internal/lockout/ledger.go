@@ -1,7 +1,6 @@
 package lockout
 
 import (
-	"slices"
 	"time"
 )
 
@@ -19,7 +18,8 @@ type Ledger struct {
 	window   time.Duration // how long an attempt counts for others: see pairs.go
 	accounts map[Key]*account
 	users    map[string][]*account
-	sent     uint64
+	refused  map[*account]struct{} // those with a refusal that may count: see rejected.go
+	refusals int                   // that counted so far
 }
 
 // NewLedger returns a Ledger that leaves refused credentials alone for the time
@@ -28,7 +28,10 @@ func NewLedger(long time.Duration) *Ledger {
 	if long == 0 {
 		long = rejectedFor
 	}
-	l := &Ledger{long: long, window: long, accounts: map[Key]*account{}, users: map[string][]*account{}}
+	l := &Ledger{
+		long: long, window: long,
+		accounts: map[Key]*account{}, users: map[string][]*account{}, refused: map[*account]struct{}{},
+	}
 	if long < 0 {
 		l.long, l.window = forever, rejectedFor
 	}
@@ -37,12 +40,16 @@ func NewLedger(long time.Duration) *Ledger {
 
 // Ask says what r is to do.
 func (l *Ledger) Ask(now time.Time, r Request) Decision {
+	l.expire(now, r.Key.User)
 	a := l.account(now, r.Key)
+	if a.held() && a.wide && !a.odd(r.Target) {
+		a.elsewhere = now
+	}
 	scheme, t := l.choose(now, a, r)
 	late := t.at.After(now) || scheme == ""
 	end := now.Add(patience - r.Waited)
 	waits := scheme != "" && now.Before(end) && (t.answers || t.at.Add(-t.others).Sub(now) <= soon)
-	if f := l.instead(now, a, t, waits); late && f != nil {
+	if f := l.instead(now, a, t, waits); late && f != nil && !r.NoFormer {
 		return Decision{Answer: Former, Former: f.key}
 	}
 	switch {
@@ -79,11 +86,11 @@ func (l *Ledger) choose(now time.Time, a *account, r Request) (string, turn) {
 // A turn is when an attempt may be made.
 type turn struct {
 	at      time.Time     // not after now: now
-	others  time.Duration // of which it is left to other targets
+	others  time.Duration // how long before that it is left to other targets
 	answers bool          // an answer under way may bring it sooner
 	try     bool          // of what is held
 	long    bool          // after the long pause
-	free    bool          // others need not know of it
+	free    bool          // nobody has to wait for the attempt
 	former  bool          // meanwhile the former pair is used
 	because *account      // whose last outcome decides, if not its own
 }
@@ -111,33 +118,40 @@ func (l *Ledger) turn(now time.Time, a *account, scheme, target string) turn {
 // send notes an attempt.
 func (l *Ledger) send(now time.Time, a *account, r Request, scheme string, t turn) Attempt {
 	l.keep(now, a)
-	l.sent++
+	p := &place{at: now}
 	sent := Attempt{
-		Key: a.key, Scheme: scheme, Target: r.Target, account: a,
-		id: l.sent, mark: a.mark, long: t.long, paced: !t.free, challenged: r.Challenged,
+		Key: a.key, Scheme: scheme, Target: r.Target, Trusted: a.trusts(scheme), account: a,
+		place: p, mark: l.refusals, paced: !t.free, challenged: r.Challenged,
 	}
-	a.underWay = append(a.underWay, place{id: sent.id, target: r.Target, at: now, mark: a.mark, free: t.free})
 	if t.try {
-		sent.try = a.hold.claim(now, l.holds())
+		a.hold.claim(now, l.holds(), p)
 	}
 	if t.former {
-		sent.again = a.again.claim(now, l.agains())
+		a.retries.claim(now, l.retryPauses(), p)
 	}
+	if t.long {
+		a.long = p
+	}
+	p.sent = sent
+	a.underWay = append(a.underWay, p)
+	l.note(a)
 	return sent
 }
 
 // Report takes in the answer to an attempt, and says how its account stood and
 // how it stands.
 func (l *Ledger) Report(now time.Time, sent Attempt, e Evidence) (was, is State) {
-	a := l.account(now, sent.Key)
+	a := l.reported(now, sent)
 	l.keep(now, a)
+	l.expire(now, sent.Key.User)
 	was = l.state(now, a)
-	a.underWay = slices.DeleteFunc(a.underWay, func(p place) bool { return p.id == sent.id })
-	trusted := a.trusts(sent.Scheme)
-	if e.Verdict == Refused || e.Verdict == Unclear || e.Verdict == UnclearTarget {
-		a.last = e
+	a.leaves(sent.place)
+	if e.Verdict == Refused || (e.Verdict == Unclear || e.Verdict == UnclearTarget) && !a.suspect() {
+		a.last = e // where one was refused that is why it is held
 	}
+	trusted := a.trusts(sent.Scheme)
 	switch {
+	case sent.expired() && e.Verdict != Passed && e.Verdict != Refused:
 	case e.Verdict == Passed:
 		a.passes(now, sent, trusted)
 	case e.Verdict == NotSent:
@@ -145,24 +159,72 @@ func (l *Ledger) Report(now time.Time, sent Attempt, e Evidence) (was, is State)
 	case e.Verdict == Refused && trusted && a.denies(now, sent.Target):
 		a.denials++
 	default:
-		if !trusted {
-			a.tries(now, sent, e)
-		}
-		if trusted || a.suspect() {
-			a.doubts(now, l.holds(), sent, e)
-		}
 		if e.Verdict == Refused {
-			l.pairRefused(now, a, was)
+			l.refusals++
+			a.refusal = l.refusals
+		}
+		l.count(now, a, sent, e)
+		if e.Verdict == Refused {
+			l.pairRefused(now, a, sent, was)
 		}
 	}
+	l.note(a)
 	a.publish()
 	return was, l.state(now, a)
 }
 
+// count takes in what is no pass.
+func (l *Ledger) count(now time.Time, a *account, sent Attempt, e Evidence) {
+	trusted := a.trusts(sent.Scheme)
+	if !trusted {
+		a.countUntried(now, sent, e)
+	}
+	if trusted || a.suspect() {
+		a.countTrusted(now, l.holds(), sent, e)
+	}
+}
+
+// Free gives the place of an attempt to others, as its own answer will take as long as
+// its body: a 100 (Continue) came, so that the proxy has let it pass the first check.
+// The attempt is still to be reported, and counts then. But some proxies say so before
+// they look at the credentials: while nothing has passed the attempt counts, for a
+// minute, among those that there may be at once.
+func (l *Ledger) Free(now time.Time, sent Attempt) {
+	l.expire(now, sent.Key.User)
+	sent.place.freed = true
+	if sent.account.trusts(sent.Scheme) {
+		sent.account.leaves(sent.place)
+	}
+}
+
+// Repeat reports whether an attempt may be made once more in its place, for a fresh
+// challenge, after it was made so many times. By a scheme that never passed it counts
+// as another one. Its time begins anew, since there was an answer.
+func (l *Ledger) Repeat(now time.Time, sent Attempt, made int) bool {
+	l.expire(now, sent.Key.User)
+	sent.place.at = now
+	if sent.Trusted {
+		return true
+	}
+	others := 0
+	for _, p := range sent.account.underWay {
+		if p != sent.place && p.holds() {
+			others += 1 + p.more
+		}
+	}
+	may := made+others+sent.account.sum().refused < mostUntried
+	if may {
+		sent.place.more++
+	}
+	return may
+}
+
 // Forget forgets all refusals: an account was unlocked.
-func (l *Ledger) Forget() {
+func (l *Ledger) Forget(now time.Time) {
 	for _, a := range l.accounts {
+		l.expireAt(now, a)
 		a.forget()
+		l.note(a)
 	}
 }
 

@@ -11,6 +11,8 @@
 //
 // An attempt is what lets a directory check a password. Nothing else needs to
 // ask: no ticket, no connection that is authenticated already, no first token.
+// An attempt that gets no answer, at a dead target, keeps others from trying for a
+// minute.
 package lockout
 
 import (
@@ -48,7 +50,7 @@ func (p Pair) Reveal() (user, password string) {
 type Request struct {
 	Key Key
 
-	// Schemes are those by which it could, the strongest first; not by those by
+	// Schemes are those by which it could, the strongest first, without those by
 	// which it was refused. One of them is chosen, see Attempt.Scheme. Where none
 	// is left the decision is Former or Held.
 	Schemes []string
@@ -61,6 +63,9 @@ type Request struct {
 	// Unasked: the only scheme allowed needs no challenge, so that it is of no
 	// use to begin without credentials.
 	Unasked bool
+
+	// NoFormer: a former password of the user was refused to this request already.
+	NoFormer bool
 
 	// Waited is how long the request has waited before, for any answer.
 	Waited time.Duration
@@ -83,23 +88,28 @@ type Decision struct {
 	Attempt Attempt   // to Go with
 	Former  Key       // whom to ask for
 	Until   time.Time // how long to Wait; when what is Held is tried again, zero: never
-	Last    Evidence  // why it is Held; zero where another request's attempt takes too long
+
+	// Last is the answer for which the credentials are Held. It has no Cause where an
+	// attempt got no answer, and is zero where one under way takes too long.
+	Last Evidence
 }
 
-// An Attempt is credentials on their way. Each must be reported, once.
+// An Attempt is credentials on their way. Each must be reported, once. One by a
+// scheme that has never passed counts as UnclearTarget if it was not reported within
+// a minute; of what is reported later only Passed and Refused count.
 type Attempt struct {
 	Key    Key
 	Scheme string
 	Target string
 
+	// Trusted: the scheme had passed before.
+	Trusted bool
+
 	account    *account
-	id         uint64 // zero: it is not among the account's attempts under way
-	mark       int    // how many refusals had been read when it was sent
-	try        int    // which try of a hold it is, from 1
-	again      int    // the same beside a former pair
-	long       bool   // it came after a long pause
-	paced      bool   // it was sent when not any number may be
-	challenged bool
+	place      *place // nil: the ledger does not know of it
+	mark       int    // the number of the last refusal, of any account, that was read before it was sent
+	paced      bool   // others may have to wait for it
+	challenged bool   // as in Request
 }
 
 // A Verdict is what the answer to an attempt says about the password.
@@ -117,7 +127,7 @@ const (
 // Evidence is an answer to an attempt.
 type Evidence struct {
 	Verdict Verdict
-	Legs    int   // how many attempts a Refused one took, zero: 1
+	Legs    int   // how many attempts it took, zero: 1
 	Cause   error // the answer, for those who are held by it
 }
 
@@ -136,8 +146,8 @@ type Status struct {
 	State    State
 	Passed   time.Time // last, zero: never
 	Refused  int       // how often since then
-	Unclear  int       // the same
+	Unclear  int       // how often since then the answer was unclear
 	UnderWay int       // attempts that others may have to wait for
 	Next     time.Time // when an account that is held off is tried again, zero: never
-	Last     Evidence  // of what was refused or unclear
+	Last     Evidence  // the last answer that was Refused or unclear
 }

@@ -70,6 +70,7 @@ func TestDeniedPage(t *testing.T) {
 // R37 (b): two targets were refused once each, then the directory is away for
 // three minutes: traffic is back within a minute of its return.
 func TestDirectoryAway(t *testing.T) {
+	t.Parallel()
 	const gone, back = 2 * minute, 5 * minute
 	for _, pace := range []time.Duration{20 * ms, second, 7 * second} {
 		for _, targets := range []int{2, 3, 200} {
@@ -153,6 +154,7 @@ func TestBursts(t *testing.T) {
 
 // R37 (e): a pair of proxies of which one refuses everybody: a third passes.
 func TestPairOfProxies(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		pace   time.Duration
@@ -207,6 +209,7 @@ func TestSlowTargetsAfterAPause(t *testing.T) {
 
 // R37, R38: all targets answer 503 for ten minutes at the start, then well.
 func TestAll503AtTheStart(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{10 * ms, 2 * second, 10 * second} {
 		for _, bare := range []bool{false, true} {
 			for name, change := range map[string]func(*sim){"at once": nil, "bare first": bareFirst} {

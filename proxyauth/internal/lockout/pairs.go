@@ -11,8 +11,8 @@ const (
 	mostProxies = 4         // attempts with what never passed at any proxy
 )
 
-// agains is the pauses of a pair that was refused, while a former one passes.
-func (l *Ledger) agains() []time.Duration {
+// retryPauses returns the pauses of a pair that was refused, while a former one passes.
+func (l *Ledger) retryPauses() []time.Duration {
 	if l.long == forever {
 		return []time.Duration{forever}
 	}
@@ -32,8 +32,8 @@ func (l *Ledger) former(now time.Time, a *account) (former *account) {
 	return former
 }
 
-// instead returns the account that a request goes on with which cannot have its
-// turn at a, or nil.
+// instead returns the account with which a request goes on that cannot have its turn
+// at a, or nil.
 func (l *Ledger) instead(now time.Time, a *account, t turn, waits bool) *account {
 	if waits && !t.former || len(a.proven) > 0 && !a.heldOff(now) {
 		return nil
@@ -44,17 +44,20 @@ func (l *Ledger) instead(now time.Time, a *account, t turn, waits bool) *account
 	return nil
 }
 
-// pairRefused takes in a refusal of a, which was before as was says.
-func (l *Ledger) pairRefused(now time.Time, a *account, was State) {
+// pairRefused takes in a refusal of a, which stood as was says before it.
+func (l *Ledger) pairRefused(now time.Time, a *account, sent Attempt, was State) {
 	if len(a.proven) == 0 {
-		a.again.begin(now, l.agains())
+		a.retries.begin(now, l.retryPauses())
+		if f := l.former(now, a); f != nil && f.suspect() && sent.mark < f.mark && a.sum().refused < mostAtAll {
+			a.retries.next = now // it was sent before the former one was refused, and may be right now
+		}
 	}
 	if was != Trusted || !a.suspect() {
 		return
 	}
 	for _, b := range l.users[a.key.User] { // which may be the right one now
 		if b.key.Proxy == a.key.Proxy && len(b.proven) == 0 && b.sum().refused < mostAtAll {
-			b.again.next = now
+			b.retries.next = now
 		}
 	}
 }
@@ -63,7 +66,8 @@ func (l *Ledger) pairRefused(now time.Time, a *account, was State) {
 type rivals struct {
 	accounts, attempts int
 	underWay           bool
-	oldest             *account // whose last answer ceases to count first
+	first              time.Time // of the attempts under way
+	oldest             *account  // whose last answer ceases to count first
 }
 
 func (r *rivals) add(now time.Time, window time.Duration, b *account) {
@@ -73,15 +77,17 @@ func (r *rivals) add(now time.Time, window time.Duration, b *account) {
 	}
 	r.accounts++
 	r.attempts += n
-	r.underWay = r.underWay || len(b.underWay) > 0
+	if places, first := b.places(time.Time{}); places > 0 && (!r.underWay || first.Before(r.first)) {
+		r.underWay, r.first = true, first
+	}
 	if b.recent(now, window) && (r.oldest == nil || b.answered.Before(r.oldest.answered)) {
 		r.oldest = b
 	}
 }
 
-func (r *rivals) turn(now time.Time, window time.Duration) turn {
+func (r *rivals) turn(window time.Duration) turn {
 	if r.oldest == nil {
-		return turn{at: now.Add(forever), answers: true}
+		return turn{at: r.first.Add(unanswered), answers: true}
 	}
 	return turn{at: r.oldest.answered.Add(window), answers: r.underWay, because: r.oldest}
 }
@@ -103,9 +109,9 @@ func (l *Ledger) turnOfPairs(now time.Time, a *account) turn {
 	}
 	switch {
 	case own.accounts == 0 && names.accounts >= mostPairs:
-		return names.turn(now, l.window)
+		return names.turn(l.window)
 	case proxies.attempts > own.attempts && proxies.attempts >= mostProxies:
-		return proxies.turn(now, l.window)
+		return proxies.turn(l.window)
 	}
 	return turn{}
 }
@@ -113,7 +119,7 @@ func (l *Ledger) turnOfPairs(now time.Time, a *account) turn {
 // attempts returns how many attempts of an account that never passed count for
 // others, for as long as the directory may count them.
 func (a *account) attempts(now time.Time, window time.Duration) int {
-	n, _ := a.places()
+	n, _ := a.places(time.Time{})
 	if s := a.sum(); a.recent(now, window) {
 		n += s.refused + s.unclear
 	}

@@ -124,6 +124,32 @@ func TestPairs(t *testing.T) {
 			33m23s  3 passed
 			33m23s  3 asks Basic d as new : goes`,
 
+		"a request to which the former one was refused waits for the new one": former + `
+			3s      1 asks Basic b as old : goes
+			3s      1 refused
+			3s      2 asks Basic b as new : goes
+			3s      1 asks Basic b as new barred : waits until 33s
+			4s      2 passed
+			4s      1 asks again : goes`,
+
+		"also where that is a long upload": former + `
+			3s      1 asks Basic b as old : goes
+			3s      1 refused
+			3s      2 asks Basic b as new : goes
+			3s      2 frees
+			3s      1 asks Basic b as new barred : waits until 33s
+			4s      2 passed
+			4s      1 asks again : goes`,
+
+		"a refusal of the new one, of before that of the former was read, says nothing of now": former + `
+			22s     2 asks Basic b as new : goes
+			23s     1 asks Basic b as old : goes
+			23s     1 refused
+			24s     2 refused
+			24s     3 asks Basic b as new : goes
+			25s     3 refused
+			25s     4 asks Basic b as new barred : held until 31m25s`,
+
 		"the new one is tried at once when the former is refused": former + `
 			3s      1 asks Basic b as old : goes
 			3s      1 refused
@@ -212,6 +238,7 @@ func TestPairs(t *testing.T) {
 			1s      1 refused
 			1s      2 asks Basic b as new : goes on as old
 			1s      2 asks Basic b as old : goes
+			20s     2 asks Basic c as new : waits until 21s
 			20s     2 asks Basic b as new : waits until 31s
 			21s     2 asks Basic c as new : goes
 			21s     2 passed
@@ -278,7 +305,8 @@ func TestRejectedFor(t *testing.T) {
 			10h     2 asks Basic e : held until 15h0m0s`},
 		{"less than 0: never again", -1, wrong + `
 			100h    2 asks Basic c : held for good by refused
-			100h    rejected : secret`},
+			100h    rejected : secret
+			876000h 2 asks Basic c : held for good (in 100 years)`},
 		{"less than 0: nor what passed", -1, ended + `
 			100h    2 asks Basic c : held for good by refused
 			100h    rejected : secret

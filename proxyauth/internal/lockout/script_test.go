@@ -12,17 +12,21 @@ import (
 
 // A script is what happens to a ledger, a line for each event:
 //
-//	<time> <request> asks <schemes> <target> [as <password>] [of <user>] [at <proxy>] [challenged] [unasked] : <decision>
+//	<time> <request> asks <schemes> <target> [as <password>] [of <user>] [at <proxy>] [challenged] [unasked] [barred] : <decision>
 //	<time> <request> asks again [challenged] : <decision>
 //	<time> <request> <verdict>
+//	<time> <request> frees (its place)
+//	<time> <request> repeats [again] : goes, or not (in its place, after an answer)
 //	<time> forget
+//	<time> evict (the account that is needed least)
 //	<time> rejected [at <proxy>] : <passwords>
 //	<time> state [as <password>] : <state>
 //
 // A request has a name of its own. Decisions are "goes", "goes by <scheme>",
 // "waits until <time>", "begins bare", "goes on as <password>", "held until
 // <time>", "held for good", the last two with "by <verdict>", where that is of
-// interest. Words in parentheses are comments.
+// interest. Barred is a request to which the former password was refused. Words in
+// parentheses are comments.
 type script struct {
 	t        *testing.T
 	ledger   *Ledger
@@ -35,6 +39,7 @@ type asked struct {
 	attempt Attempt
 	waiting bool
 	since   time.Time
+	until   time.Time
 }
 
 var epoch = time.Date(2026, 11, 2, 7, 0, 0, 0, time.UTC)
@@ -67,7 +72,9 @@ func (s *script) play() {
 	got := ""
 	switch words[1] {
 	case "forget":
-		s.ledger.Forget()
+		s.ledger.Forget(now)
+	case "evict":
+		s.ledger.evict(now)
 	case "rejected":
 		k := key(words[2:])
 		var names []string
@@ -81,6 +88,16 @@ func (s *script) play() {
 	default:
 		r := s.requests[words[1]]
 		if words[2] != "asks" {
+			switch words[2] {
+			case "frees":
+				s.ledger.Free(now, r.attempt)
+				return
+			case "repeats", "repeats again":
+				made := 1 + strings.Count(line, "again")
+				got = map[bool]string{true: "goes", false: "not"}[s.ledger.Repeat(now, r.attempt, made)]
+				require.Equal(s.t, strings.TrimSpace(want), got, s.line)
+				return
+			}
 			verdict := strings.Join(words[2:], " ")
 			require.Contains(s.t, verdicts, verdict, s.line)
 			e := Evidence{Verdict: verdicts[verdict], Cause: errors.New(verdict)}
@@ -96,6 +113,7 @@ func (s *script) play() {
 		}
 		r.Challenged = r.Challenged || strings.Contains(line, " challenged")
 		r.Unasked = r.Unasked || strings.Contains(line, " unasked")
+		r.NoFormer = r.NoFormer || strings.Contains(line, " barred")
 		if r.waiting {
 			r.Waited += now.Sub(r.since)
 		}

@@ -4,12 +4,13 @@ import "time"
 
 // Status describes the account of k.
 func (l *Ledger) Status(now time.Time, k Key) Status {
+	l.expire(now, k.User)
 	a := l.accounts[k]
 	if a == nil {
 		return Status{}
 	}
 	s := a.sum()
-	n, _ := a.places()
+	n, _ := a.places(time.Time{})
 	st := Status{
 		State: l.state(now, a), Passed: a.passed, UnderWay: n, Last: a.last,
 		Refused: a.refused + s.refused, Unclear: s.unclear,
@@ -18,17 +19,6 @@ func (l *Ledger) Status(now time.Time, k Key) Status {
 		st.Next = instant(now, l.heldUntil(now, a))
 	}
 	return st
-}
-
-// Rejected returns the pairs that may not be sent to a proxy now, by any scheme,
-// since they were refused. What is only suspect or unclear is not among them.
-func (l *Ledger) Rejected(now time.Time, proxy string) (pairs []Pair) {
-	for _, a := range l.accounts {
-		if a.key.Proxy == proxy && l.state(now, a) == HeldOff && a.refused+a.sum().refused > 0 && l.heldUntil(now, a).After(now) {
-			pairs = append(pairs, a.key.Pair)
-		}
-	}
-	return pairs
 }
 
 func (l *Ledger) state(now time.Time, a *account) State {
@@ -50,4 +40,14 @@ func (l *Ledger) heldUntil(now time.Time, a *account) time.Time {
 		return a.hold.next
 	}
 	return l.pauseUntried(now, a).at
+}
+
+// Sent returns the pairs of a proxy's accounts.
+func (l *Ledger) Sent(proxy string) (pairs []Pair) {
+	for key := range l.accounts {
+		if key.Proxy == proxy {
+			pairs = append(pairs, key.Pair)
+		}
+	}
+	return pairs
 }

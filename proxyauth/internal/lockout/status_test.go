@@ -90,7 +90,7 @@ func TestEvict(t *testing.T) {
 			}
 		}
 	}
-	at("under way", 0, 0)
+	at("hanging", -second, 0)
 	at("expired refusal", 0, Refused)
 	at("expired pass", second, Passed)
 	const now = 5 * hour
@@ -103,8 +103,9 @@ func TestEvict(t *testing.T) {
 	at("refused", now, Refused, Refused)
 	at("suspect", now+second, Passed, Refused)
 	at("refused later", now+3*second, Refused)
+	at("under way", now, 0)
 	for _, want := range []string{
-		"expired refusal", "expired pass", "good", "good later", "not sent", "unclear", "nothing",
+		"hanging", "expired refusal", "expired pass", "good", "good later", "not sent", "unclear", "nothing",
 		"four hours old", "refused", "suspect", "refused later", "under way",
 	} {
 		before := len(l.accounts)
@@ -112,6 +113,69 @@ func TestEvict(t *testing.T) {
 		assert.Len(t, l.accounts, before-1)
 		assert.NotContains(t, l.accounts, Key{"proxy", want, NewPair(want, "")})
 		assert.NotContains(t, l.users, want)
+	}
+}
+
+// R8, R37: what is reported about an account that was evicted.
+func TestReportEvicted(t *testing.T) {
+	good := `
+			0s   1 asks Basic a : goes
+			0s   1 passed
+			1s   1 asks Basic x : goes
+			1s   2 asks Basic y : goes
+			1s   evict
+			1s   state : new`
+	for name, text := range map[string]string{
+		"it is back with what has passed": good + `
+			1s   1 refused
+			1s   state : suspect
+			1s   2 refused
+			1s   state : suspect
+			1s   3 asks Basic b : goes
+			1s   4 asks Basic b : waits until 5s
+			1s   3 passed
+			1s   4 asks again : goes`,
+
+		"also beside another in its place, as from before that": good + `
+			1s   3 asks Basic b : goes
+			2s   1 refused
+			2s   state : suspect
+			2s   2 refused
+			2s   state : suspect
+			3s   4 asks Basic c : waits until 5s
+			5s   4 asks again : goes
+			5s   4 passed
+			5s   state : trusted`,
+
+		"a late pass there frees": `
+			0s   1 asks Basic a : goes
+			0s   evict
+			0s   2 asks Basic b : goes
+			0s   3 asks Basic c : waits until 4s
+			1s   1 passed
+			1s   3 asks again : goes`,
+
+		"what was held against it is forgotten": `
+			0s   1 asks Basic a unasked : goes
+			0s   1 refused
+			0s   1 asks Basic a unasked : goes
+			0s   evict
+			0s   1 refused
+			0s   state : new
+			0s   2 asks Basic a unasked : goes
+			0s   3 asks Basic a unasked : waits until 30s`,
+
+		"and so is what has no answer": `
+			0s   1 asks Basic a unasked : goes
+			4s   2 asks Basic b unasked : goes
+			4s   evict
+			62s  1 passed
+			62s  3 asks Basic b unasked : goes
+			62s  4 asks Basic b unasked : goes
+			65s  2 unclear
+			65s  state : trusted`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, 0, text) })
 	}
 }
 

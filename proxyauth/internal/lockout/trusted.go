@@ -13,15 +13,15 @@ const (
 	secondSoon   = 300 * time.Millisecond // after that: the second attempt
 	thirdSoon    = 600 * time.Millisecond // the third, at a target where none is under way
 	slowOrigin   = 4 * time.Second        // who has no answer by then waits, mostly, for an origin
-	otherTargets = 10 * time.Second       // how long targets that were odd leave a try to others
+	otherTargets = 10 * time.Second       // how long targets that were odd leave a try to others, if these ask
 
-	manyRallies = 10 * time.Minute // three in this time: the proxy cannot make up its mind
-	manyInARow  = 6                // and then so many refusals hold the account
+	recoveriesIn = 10 * time.Minute // three recoveries in this time: the proxy cannot make up its mind
+	manyInARow   = 6                // and then so many refusals hold the account
 )
 
 func (a *account) suspect() bool { return a.refused > 0 }
 
-// held reports whether the account is held, or the target first alone.
+// held reports whether the account is held, or the target a.first alone.
 func (a *account) held() bool { return !a.hold.next.IsZero() }
 
 // heldOff reports whether all of the account is held now.
@@ -29,7 +29,7 @@ func (a *account) heldOff(now time.Time) bool {
 	return a.held() && a.wide && now.Before(a.hold.next)
 }
 
-// holds is the pauses of what is held.
+// holds returns the pauses of what is held.
 func (l *Ledger) holds() []time.Duration {
 	if l.long == forever {
 		return []time.Duration{forever}
@@ -40,13 +40,13 @@ func (l *Ledger) holds() []time.Duration {
 
 // turnTrusted returns the turn of a scheme that has passed.
 func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
-	n, oldest := a.places() // oldest is long ago, where there is none
+	n, oldest := a.places(time.Time{}) // oldest is long ago, where there is none
 	t := turn{at: now}
 	atEaseUntil := a.passed.Add(atEase)
 	switch {
 	case a.held() && (a.wide || target == a.first):
 		t.at, t.try, t.answers = a.hold.next, true, a.decides()
-		if a.wide && a.odd(target) {
+		if a.wide && a.odd(target) && now.Sub(a.elsewhere) < otherTargets {
 			t.at, t.others = t.at.Add(otherTargets), otherTargets
 		}
 	case a.denies(now, target) && a.denials >= patientDenials:
@@ -68,7 +68,7 @@ func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
 // decides reports whether an answer under way can end a hold.
 func (a *account) decides() bool {
 	for _, p := range a.underWay {
-		if p.mark == a.mark {
+		if p.sent.mark >= a.mark {
 			return true
 		}
 	}
@@ -77,16 +77,17 @@ func (a *account) decides() bool {
 
 // asks reports whether an attempt at the target is under way.
 func (a *account) asks(target string) bool {
-	return slices.ContainsFunc(a.underWay, func(p place) bool { return !p.free && p.target == target })
+	return slices.ContainsFunc(a.underWay, func(p *place) bool { return p.holds() && p.sent.Target == target })
 }
 
-// doubts takes in what is no pass.
-func (a *account) doubts(now time.Time, steps []time.Duration, sent Attempt, e Evidence) {
+// countTrusted takes in what is no pass, by a scheme that has passed, or of an account
+// that is suspect.
+func (a *account) countTrusted(now time.Time, steps []time.Duration, sent Attempt, e Evidence) {
 	widens := false
 	switch e.Verdict {
 	case Refused:
 		a.refusedAt.add(sent.Target)
-		a.mark++
+		a.mark = a.refusal
 		switch {
 		case !a.suspect():
 			a.first, a.begun, a.refused = sent.Target, a.mark, 1
@@ -95,13 +96,15 @@ func (a *account) doubts(now time.Time, steps []time.Duration, sent Attempt, e E
 			widens = !a.wide && sent.Target != a.first
 			a.wide = a.wide || widens
 		case sent.paced && !a.held() && sent.Target != a.first:
-			a.wide = true // which counts from the second refusal on
+			// Sent before the first refusal was read, it is no second one. But when
+			// that comes, at whatever target, the first target is not alone.
+			a.wide = true
 		}
 	case Unclear, UnclearTarget:
 		a.unclearAt.add(sent.Target)
 	}
 	switch {
-	case sent.try > 0 && sent.try == a.hold.step:
+	case sent.is(a.hold.try):
 		a.hold.begin(now, steps)
 	case a.refused >= a.enough(now) && (!a.held() || widens):
 		a.hold = pause{}
@@ -111,7 +114,7 @@ func (a *account) doubts(now time.Time, steps []time.Duration, sent Attempt, e E
 
 // enough returns how many refusals hold the account.
 func (a *account) enough(now time.Time) int {
-	if third := a.rallies[len(a.rallies)-1]; !third.IsZero() && now.Sub(third) < manyRallies {
+	if third := a.recoveries[len(a.recoveries)-1]; !third.IsZero() && now.Sub(third) < recoveriesIn {
 		return manyInARow
 	}
 	return 2

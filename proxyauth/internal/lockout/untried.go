@@ -9,6 +9,7 @@ import (
 // share two attempts, and what is refused or unclear by one counts for all.
 
 const (
+	mostUntried = 2               // attempts, before the long pause
 	secondAfter = 4 * time.Second // the second attempt, where the first is not answered
 	mostAtOnce  = 4               // attempts that a load balancer's 503s can open the way for
 	mostAtAll   = 4               // attempts before the long pause, where one was refused
@@ -25,7 +26,7 @@ const targetPause = 5 * time.Minute // after more, if the last was UnclearTarget
 type tally struct {
 	scheme                    string
 	refused, unclear, nothing int
-	tried                     time.Time // when it was refused last
+	tried                     time.Time // when it was refused last, or had the attempt after a long pause
 }
 
 func (a *account) tally(scheme string) *tally {
@@ -61,8 +62,8 @@ func (a *account) triedAt(scheme string) time.Time {
 	return time.Time{}
 }
 
-// tries takes in what is no pass.
-func (a *account) tries(now time.Time, sent Attempt, e Evidence) {
+// countUntried takes in what is no pass, by a scheme that never passed.
+func (a *account) countUntried(now time.Time, sent Attempt, e Evidence) {
 	t := a.tally(sent.Scheme)
 	switch e.Verdict {
 	case Refused:
@@ -70,7 +71,7 @@ func (a *account) tries(now time.Time, sent Attempt, e Evidence) {
 		a.refusedAt.add(sent.Target)
 	case Unclear, UnclearTarget:
 		t.unclear++
-		a.target = e.Verdict == UnclearTarget
+		a.aboutTarget = e.Verdict == UnclearTarget
 		a.unclearAt.add(sent.Target)
 		a.bare = true
 	case Nothing:
@@ -79,49 +80,61 @@ func (a *account) tries(now time.Time, sent Attempt, e Evidence) {
 		}
 		a.bare = true
 	}
-	if e.Verdict == Refused || sent.long {
+	long := sent.is(a.long)
+	if e.Verdict == Refused || long {
 		t.tried = now
 	}
-	if e.Verdict != Nothing || sent.long {
+	if e.Verdict != Nothing || long {
 		a.answered = now
 	}
-	if sent.long {
+	if long {
 		a.longs++
+		a.long = nil
 	}
 }
 
 // turnUntried returns the turn of a scheme that never passed.
 func (l *Ledger) turnUntried(now time.Time, a *account, target string) turn {
-	n, oldest := a.places()
+	n, oldest := a.places(now.Add(-unanswered))
+	all, first := a.unanswered(now.Add(-unanswered))
 	s := a.sum()
 	t := l.pauseUntried(now, a)
-	switch room := min(2+s.nothing, mostAtOnce) - s.refused - s.unclear; {
+	switch room := min(mostUntried+s.nothing, mostAtOnce) - s.refused - s.unclear; {
+	case all > n && all+s.refused+s.unclear >= mostAtOnce && t.at.IsZero():
+		t.at, t.answers = first.Add(unanswered), true
 	case n > 0 && (!t.at.IsZero() || n >= room):
-		t.at, t.answers = now.Add(forever), true
+		t.at, t.answers = oldest.Add(unanswered), true
 	case n > s.nothing:
 		t.at, t.answers = oldest.Add(secondAfter), true
 	case !t.at.IsZero() && !t.former && a.odd(target):
 		t.at, t.others = t.at.Add(otherTarget), otherTarget
 	}
+	t.answers = t.answers || t.former && all > n
 	return t
 }
 
 // pauseUntried returns when the pause after the last answer ends, if there is
 // one.
 func (l *Ledger) pauseUntried(now time.Time, a *account) turn {
+	if a.sum().refused > 0 && l.former(now, a) != nil {
+		return turn{at: a.retries.next, former: true}
+	}
+	return l.pauseAlone(a)
+}
+
+// pauseAlone is pauseUntried for an account without a former pair.
+func (l *Ledger) pauseAlone(a *account) turn {
 	s := a.sum()
 	counted := s.refused + s.unclear
 	switch {
-	case s.refused > 0 && l.former(now, a) != nil:
-		return turn{at: a.again.next, former: true}
-	case s.refused >= 2, s.refused > 0 && counted >= mostAtAll:
+	case s.refused >= mostUntried, s.refused > 0 && counted >= mostAtAll:
 		long := max(l.long, min(l.long<<min(a.longs, 8), longest))
 		return turn{at: a.answered.Add(long), long: true}
 	case counted < 2:
 		return turn{}
 	case counted < mostAtAll:
 		return turn{at: a.answered.Add(unclearPauses[counted-2])}
-	case a.target:
+	case a.aboutTarget:
 		return turn{at: a.answered.Add(targetPause)}
 	}
 	return turn{at: a.answered.Add(l.window)}

@@ -5,6 +5,39 @@ import "testing"
 // R8, R38: credentials that have never passed.
 func TestUntried(t *testing.T) {
 	for name, text := range map[string]string{
+		"a 100 (Continue) opens the way for four, for a minute": `
+			0s     1 asks Basic a : goes
+			0s     1 frees
+			1s     2 asks Basic a : goes
+			1s     2 frees
+			2s     3 asks Basic a : goes
+			2s     3 frees
+			3s     4 asks Basic a : goes
+			3s     4 frees
+			4s     5 asks Basic b : waits until 34s
+			34s    5 asks again   : held until 1m0s
+			1m     6 asks Basic b : goes`,
+
+		"an attempt is repeated in its place, if no other one was made": `
+			0s     1 asks Digest a : goes
+			0s     1 repeats       : goes
+			0s     1 repeats again : not
+			0s     1 refused twice
+			0s     2 asks Digest b : held until 31m0s`,
+
+		"not where another is under way": `
+			0s     1 asks Digest a : goes
+			4s     2 asks Digest b : goes
+			20s    1 repeats       : not
+			20s    1 refused
+			20s    2 repeats       : not`,
+
+		"nor after one was refused": `
+			0s     1 asks Digest a : goes
+			0s     1 refused
+			0s     2 asks Digest a : goes
+			0s     2 repeats       : not`,
+
 		"one attempt is under way at a time, and others wait for its answer": `
 			0s  1 asks Basic a  : goes
 			0s  2 asks Basic b  : waits until 4s
@@ -19,9 +52,9 @@ func TestUntried(t *testing.T) {
 			4s     2 asks again   : goes
 			4s     3 asks Basic c : waits until 34s
 			33s    3 asks again   : waits until 34s
-			34s    3 asks again   : held for good
+			34s    3 asks again   : held until 1m0s (when the first attempt may have expired)
 			59s    1 refused
-			59s    4 asks Basic c : waits until 1m29s
+			59s    4 asks Basic c : waits until 1m4s
 			59.1s  2 refused
 			59.1s  4 asks again   : held until 31m59.1s`,
 
@@ -317,6 +350,22 @@ func TestNothing(t *testing.T) {
 			0s  2 passed
 			0s  3 asks Digest a : goes
 			0s  4 asks Digest a : waits until 4s`,
+
+		"what waits for a long upload gives its place to others, and counts when it is answered": `
+			0s   1 asks Basic a : goes
+			0s   2 asks Basic b : waits until 4s
+			1s   1 frees
+			1s   2 asks again : goes
+			1s   3 asks Basic b : waits until 5s
+			2s   1 frees
+			2s   3 asks again : waits until 5s
+			3s   2 refused
+			3s   3 asks again : goes
+			3s   3 frees
+			10m  1 refused
+			10m  4 asks Basic c : held until 41m0s
+			11m  3 passed
+			11m  4 asks Basic c : goes`,
 
 		"what was not sent gives its place back": `
 			0s  1 asks Basic a : goes

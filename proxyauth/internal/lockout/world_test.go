@@ -237,6 +237,9 @@ func (w *world) send(s *sim, sent Attempt) {
 			w.after++
 		}
 	}
+	if r.verdict == 0 { // no answer ever
+		return
+	}
 	w.at(w.now+r.after, func() {
 		if r.verdict == Passed && sent.account.freely.Load().knows(w.time(), sent) {
 			w.end(s, true, true)

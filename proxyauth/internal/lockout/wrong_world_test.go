@@ -28,6 +28,7 @@ func crowd(w *world, n int, change func(*sim)) {
 // R8, R38: a wrong password gets two attempts, by clean refusals of any delay,
 // by each scheme or two of them; then one after 31 minutes, and the double.
 func TestWrongPassword(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{10 * ms, 3 * second, 30 * second, 59 * second} {
 		for _, schemes := range [][]string{{"Basic"}, {"NTLM", "Basic"}} {
 			t.Run(fmt.Sprint(after, schemes), func(t *testing.T) {
@@ -44,6 +45,7 @@ func TestWrongPassword(t *testing.T) {
 
 // R38: refusals in other words: two at once, then at the pace of the design.
 func TestRefusalsInOtherWords(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		r    reply
@@ -83,6 +85,7 @@ func TestRefusalsInOtherWords(t *testing.T) {
 
 // R38: a load balancer's 503s in front do not open the gate.
 func TestWrongPasswordBehind503(t *testing.T) {
+	t.Parallel()
 	for _, first := range []int{1, 3, 20} {
 		for name, change := range map[string]func(*sim){"at once": nil, "bare first": bareFirst} {
 			for _, after := range []time.Duration{10 * ms, 3 * second, 30 * second} {
@@ -139,6 +142,7 @@ func TestRotation(t *testing.T) {
 
 // R38: a password that ends at night: at most four attempts before it is held.
 func TestPasswordEndsAtNight(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{10 * ms, 250 * ms, 3 * second} {
 		for _, targets := range []int{1, 2, 3, 40} {
 			t.Run(fmt.Sprint(after, targets), func(t *testing.T) {
@@ -171,6 +175,7 @@ func TestPasswordEndsAtNight(t *testing.T) {
 // R38: a password that ends under load: after the first refusal was read one
 // more attempt, or two if that meets the same target, and the tries.
 func TestPasswordEndsUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{10 * ms, second, 3 * second} {
 		for _, targets := range []int{1, 2, 40} {
 			t.Run(fmt.Sprint(after, targets), func(t *testing.T) {

@@ -35,6 +35,9 @@ func (s *Sent) Add(secrets ...string) {
 	}
 }
 
+// Clone returns the same, to which more can be added without changing s.
+func (s *Sent) Clone() Sent { return Sent{secrets: slices.Clone(s.secrets)} }
+
 // Strike returns text without the secrets, in whatever shape they are in it.
 func (s *Sent) Strike(text []byte) []byte {
 	if len(s.shapes) == 0 && len(s.secrets) > 0 {

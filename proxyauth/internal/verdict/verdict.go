@@ -43,9 +43,9 @@ type Leg struct {
 	Shown bool
 
 	Tunnel bool // CONNECT; else a forwarded request
-	Probe  bool // OPTIONS in place of the request
 
-	// Answered: a challenge was answered in this exchange, by this leg or before.
+	// Answered: this leg, or one before it, answered a challenge of the proxy, or had
+	// what the proxy is known to need: credentials that had passed before.
 	Answered bool
 
 	// ProofByRealm: the proof depends on the realm, as that of Digest does.
@@ -89,7 +89,7 @@ func Of(l Leg, a Answer) Verdict {
 		return NotSent
 	case a.Ended:
 		return Unclear
-	case l.Probe && !challenged, a.Unproven:
+	case a.Unproven:
 		return Nothing
 	case challenged:
 		return ofChallenge(l, a.Demand)
@@ -99,12 +99,12 @@ func Of(l Leg, a Answer) Verdict {
 	return ofForwarded(a.Status)
 }
 
-// ofChallenge is about a 407.
+// ofChallenge returns what a 407 means.
 func ofChallenge(l Leg, d Demand) Verdict {
 	renewable := d.Stale || l.Settled && d.Fresh
 	switch {
-	case !d.Challenged && !l.Tunnel:
-		return Nothing // of an origin, or of a proxy behind this one
+	case !d.Challenged && !l.Tunnel && l.Answered:
+		return Nothing // it is the 407 of an origin, or of a proxy behind this one
 	case !d.Challenged, !d.Familiar:
 		return Unclear
 	case l.Asked: // both were attempts
@@ -119,7 +119,7 @@ func ofChallenge(l Leg, d Demand) Verdict {
 	return Refused
 }
 
-// ofConnect is about another answer to CONNECT.
+// ofConnect returns what another answer to CONNECT means.
 func ofConnect(status int) Verdict {
 	switch {
 	case status/100 == 2:
@@ -130,8 +130,9 @@ func ofConnect(status int) Verdict {
 	return Nothing
 }
 
-// ofForwarded is about another answer to a forwarded request, mostly the origin's.
-// What an origin can say of a request shows that the proxy let it pass.
+// ofForwarded returns what another answer to a forwarded request means. It is mostly the
+// origin's, and then the proxy let the request pass. But 401, 403 and 5xx may as well be
+// the proxy's own.
 func ofForwarded(status int) Verdict {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status >= 500:

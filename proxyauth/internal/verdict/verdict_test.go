@@ -38,8 +38,8 @@ func renewed(l *Leg)     { l.Settled, l.Renewed = true, true }
 func asked(l *Leg)       { l.Asked = true }
 func byRealm(l *Leg)     { l.ProofByRealm = true }
 func byRealmAsk(l *Leg)  { l.ProofByRealm, l.Asked = true, true }
-func probe(l *Leg)       { l.Probe = true }
 func notShown(l *Leg)    { l.Shown = false }
+func unasked(l *Leg)     { l.Answered = false }
 func askedSettle(l *Leg) { l.Asked, l.Settled = true, true }
 
 // R8, R13, R14, R21, R28, R29: what each answer to a leg with credentials means, row
@@ -55,9 +55,6 @@ func TestOf(t *testing.T) {
 		{"nothing went out: a 407", notShown, demand(same), NotSent, NotSent},
 		{"nothing went out: a connection that ended", notShown, Answer{Ended: true}, NotSent, NotSent},
 
-		{"OPTIONS passes", probe, status(200), Nothing, Nothing},
-		{"OPTIONS is answered 501", probe, status(501), Nothing, Nothing},
-		{"OPTIONS is refused", probe, demand(same), Refused, Refused},
 		{"the proxy's proof is wrong", nil, Answer{Status: 200, Unproven: true}, Nothing, Nothing},
 
 		{"200", nil, status(200), Passed, Passed},
@@ -70,6 +67,7 @@ func TestOf(t *testing.T) {
 		{"499", nil, status(499), Nothing, Passed},
 
 		{"407 without a challenge", nil, demand(empty), Unclear, Nothing},
+		{"the same, and no challenge was answered", unasked, demand(empty), Unclear, Unclear},
 		{"407 that offers nothing of what was offered first", nil, demand(foreign), Unclear, Unclear},
 		{"the same, whatever else is in it", nil, demand(odd), Unclear, Unclear},
 
