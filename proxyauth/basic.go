@@ -59,12 +59,12 @@ func (b *basicAuth) authorize(*http.Request, bool) (answer, error) {
 	return answer{field: b.field}, nil
 }
 
-func (b *basicAuth) refused(answer, []challenge.Challenge) (requestAuth, refusal) {
-	return nil, rejected
+func (b *basicAuth) challenged(answer, []challenge.Challenge) (requestAuth, difference) {
+	return b, difference{}
 }
 
-func (b *basicAuth) expires() bool { return false }
+func (b *basicAuth) used() bool { return false }
 
-func (b *basicAuth) renew([]challenge.Challenge) (requestAuth, bool) { return b, true }
+func (b *basicAuth) expires() bool { return false }
 
 func (b *basicAuth) accepted(answer, *http.Response) (requestAuth, error) { return nil, nil }

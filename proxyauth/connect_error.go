@@ -30,13 +30,10 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 			return "it is perhaps a web server and no proxy, since a proxy asks for credentials by 407", "check host and port of the proxy URL"
 		case e.Tried == "":
 			return "its policy forbids the target, or it wants credentials without asking for them", "ask its administrators to allow the target" + e.portHint()
-		case e.proven:
+		case e.trusted:
 			return "its policy forbids the target; the credentials are not in doubt, since they have passed before", "ask its administrators to allow the target" + e.portHint()
 		default:
 			cause = fmt.Sprintf("its policy forbids the target, or it refuses the credentials (%s) in this way", e.Tried)
-			if !e.at.IsZero() {
-				cause += "; they are not sent for it again for a while, unless they change or pass for another target"
-			}
 		}
 		return cause, "ask its administrators to allow the target" + e.portHint() + ", and check user name and password"
 	case http.StatusBadRequest:

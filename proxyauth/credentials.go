@@ -39,22 +39,28 @@ type CredentialRequest struct {
 	// scheme has none, or when Basic is sent without waiting for a challenge.
 	Realm string
 
-	// Rejected are the credentials that this proxy refused not long ago
-	// (Transport.RejectedFor), the latest last. They are not sent again: a
-	// source that keeps what it once got can see here that it must get anew.
+	// Rejected are the credentials that may not be sent to this proxy now, by any
+	// scheme, since it has refused them (Transport.RejectedFor), the latest refused
+	// last. A source that keeps what it once got can see here that it must get
+	// anew. What is only suspect, or left open by an unclear answer, is not among
+	// them.
 	Rejected []Credentials
 }
 
-// A CredentialSource supplies credentials. It is asked when a proxy demands
-// them and again after they were refused. Where connections are authenticated
-// (NTLM) it is asked for every request, so that none goes on a connection of
-// other credentials than it gives now: a source should keep what is expensive
-// to get. At any time it gives the same to all requests of a Transport: one for
-// each user of a service takes a Transport for each. It may be called from many
-// goroutines and should return when ctx ends.
+// A CredentialSource supplies credentials. It is asked for each request for which
+// the proxy wants them, by every scheme, and again after they were refused: a source
+// should keep what is expensive to get. What it gives counts at once. No request goes
+// on a connection or through a tunnel of another user than the one it names now, and
+// a new password is tried with the next request; if the proxy has not heard of that
+// yet, requests go on with the former one.
+//
+// At any time it gives the same to all requests of a Transport, for a proxy and a
+// realm: one for each user of a service takes a Transport for each. It may be called
+// from many goroutines and should return when ctx ends.
 //
 // No credentials are told by [ErrNoCredentials], or by the zero Credentials.
-// Another error ends the request with an [*AuthError] that wraps it.
+// Another error ends the request with an [*AuthError] that wraps it, unless what it
+// gave last for this proxy is in use: requests go on with that.
 type CredentialSource interface {
 	ProxyCredentials(ctx context.Context, req CredentialRequest) (Credentials, error)
 }

@@ -77,9 +77,11 @@ func (d *denial) drainWithin(ctx context.Context, limit time.Duration, max int64
 }
 
 // of returns the challenges of one scheme.
-func (d *denial) of(scheme string) []challenge.Challenge {
+func (d *denial) of(scheme string) []challenge.Challenge { return challengesOf(d.challenges, scheme) }
+
+func challengesOf(all []challenge.Challenge, scheme string) []challenge.Challenge {
 	var offers []challenge.Challenge
-	for _, c := range d.challenges {
+	for _, c := range all {
 		if c.Is(scheme) {
 			offers = append(offers, c)
 		}
@@ -88,10 +90,12 @@ func (d *denial) of(scheme string) []challenge.Challenge {
 }
 
 // names returns the schemes offered, each once, as the proxy writes them.
-func (d *denial) names() []string {
+func (d *denial) names() []string { return names(d.challenges, &d.sent) }
+
+func names(challenges []challenge.Challenge, sent *secret.Sent) []string {
 	var names []string
-	for _, c := range d.challenges {
-		name := fmt.Sprintf("%.40s", d.sent.StrikeString(c.Scheme))
+	for _, c := range challenges {
+		name := fmt.Sprintf("%.40s", sent.StrikeString(c.Scheme))
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}

@@ -2,9 +2,11 @@ package proxyauth
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
 )
 
 // schemes tells what would become of each scheme.
@@ -43,7 +45,6 @@ func (d *diagnosis) schemes(denial *denial) {
 // consider tells whether an offered scheme can be used, and with what, or why
 // not.
 func (d *diagnosis) consider(scheme Scheme, offers []challenge.Challenge) (what string, usable bool) {
-	name := scheme.Name()
 	if reason := d.r.forbidden(scheme); reason != "" {
 		return reason, false
 	}
@@ -54,8 +55,9 @@ func (d *diagnosis) consider(scheme Scheme, offers []challenge.Challenge) (what 
 	if err != nil {
 		return "no credentials: " + strings.TrimPrefix(err.Error(), "proxyauth: "), false
 	}
-	if this, schemes := d.r.rejected(name, cred); this || schemes >= maxTrials {
-		return "the credentials of " + from + " were rejected not long ago and are not sent again", false
+	account := d.r.account(cred).Status()
+	if account.State == lockout.HeldOff {
+		return "the credentials of " + from + " are held back: " + describe(account), false
 	}
 	a, err := scheme.accept(d.ctx, d.r.facts(), offers, cred)
 	if errors.Is(err, ErrNoCredentials) {
@@ -68,14 +70,52 @@ func (d *diagnosis) consider(scheme Scheme, offers []challenge.Challenge) (what 
 	if a.bound != nil {
 		with = a.bound.describe(d.ctx, with)
 	}
+	if !a.ticket && account.State != lockout.New {
+		with += "; they " + describe(account)
+	}
 	return "to be used, " + with, true
 }
 
-// identity tells how the route's requests are authenticated now.
+// describe tells how an account stands.
+func describe(s lockout.Status) string {
+	var parts []string
+	if !s.Passed.IsZero() {
+		parts = append(parts, "passed "+ago(s.Passed))
+	}
+	for _, answers := range []struct {
+		what  string
+		times int
+	}{{"refused", s.Refused}, {"answered unclearly", s.Unclear}} {
+		switch answers.times {
+		case 0:
+		case 1:
+			parts = append(parts, answers.what+" once")
+		case 2:
+			parts = append(parts, answers.what+" twice")
+		default:
+			parts = append(parts, fmt.Sprintf("%s %d times", answers.what, answers.times))
+		}
+	}
+	if s.State == lockout.HeldOff && !s.Next.IsZero() {
+		parts = append(parts, "next try in "+inTime(s.Next))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// plan returns how the target's requests are authenticated now, or nil.
+func (d *diagnosis) plan() *plan {
+	known := d.r.demand.Load()
+	if known.isBare(target(d.req)) {
+		return nil
+	}
+	return known.planFor(target(d.req))
+}
+
+// identity tells that in words.
 func (d *diagnosis) identity() string {
-	st := d.r.standing.Load()
-	if st == nil || st.scheme == nil {
+	p := d.plan()
+	if p == nil {
 		return "without credentials"
 	}
-	return "authenticated by " + st.scheme.Name() + " with the credentials of " + st.from
+	return "authenticated by " + p.scheme.Name() + " with the credentials of " + p.from
 }

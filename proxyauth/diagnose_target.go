@@ -23,8 +23,8 @@ func (d *diagnosis) forward() {
 	answer := fmt.Sprintf("HEAD %s is answered %s", d.report.Target, statusLine(resp))
 	own := fromProxy(resp)
 	if d.r.direct == nil {
-		if st := d.r.standing.Load(); st != nil && st.scheme != nil {
-			e.Tried = st.scheme.Name()
+		if p := d.plan(); p != nil {
+			e.Tried = p.scheme.Name()
 		}
 		answer += ", " + d.identity()
 		own = own || mayBeProxys(resp.StatusCode)

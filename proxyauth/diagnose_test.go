@@ -124,7 +124,7 @@ func TestDiagnoseRejected(t *testing.T) {
 
 			r = tr.Diagnose(t.Context(), target)
 			require.ErrorIs(t, r.Err, proxyauth.ErrRejected)
-			require.Contains(t, step(t, r, "schemes").Details[2], "were rejected not long ago")
+			require.Contains(t, step(t, r, "schemes").Details[2], "refused twice, next try in")
 			require.Contains(t, lastFailed(t, r, last).Details[0], "so this request was not sent")
 			require.Equal(t, 2, p.Attempts("alice"))
 		})

@@ -43,7 +43,6 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	}
 	switch {
 	case r.direct == nil:
-		r.checkIdentity(ctx)
 		return r.dialTunnel(ctx, addr, true)
 	case r.url != nil:
 		return c.dialSOCKS(ctx, r.url, addr)
@@ -85,7 +84,7 @@ func (c *core) dialSOCKS(ctx context.Context, u *url.URL, addr string) (net.Conn
 // wait for a CONNECT while it is not known how the proxy stands, and a retry would
 // pause for nobody.
 func (r *route) forDialing(req *http.Request) *http.Request {
-	if r.t.retry == nil && r.standing.Load() != nil {
+	if p := r.demand.Load().planFor(req.URL.Host); r.t.retry == nil && p != nil && p.trusted() {
 		return req
 	}
 	return carrier.Marked(req)

@@ -50,7 +50,7 @@ type digestScheme struct{ DigestOptions }
 
 func (digestScheme) Name() string { return "Digest" }
 
-func (digestScheme) traits() traits { return traits{} }
+func (digestScheme) traits() traits { return traits{strength: 1, needsChallenge: true, byRealm: true} }
 
 func (digestScheme) requires() []string { return []string{"realm", "nonce"} } // RFC 7616 §3.3
 
@@ -90,7 +90,7 @@ func (s digestScheme) answer(offers []challenge.Challenge, c Credentials, n *non
 	if err != nil {
 		return nil, err
 	}
-	return &digestAuth{session, n, s, c}, nil
+	return &digestAuth{session: session, nonces: n, scheme: s, cred: c}, nil
 }
 
 // first returns the challenge that best has put first.
@@ -103,10 +103,11 @@ func first(offers []challenge.Challenge) (digest.Challenge, error) {
 
 // A digestAuth answers with one nonce, or with those of a strict proxy.
 type digestAuth struct {
-	session *digest.Session
+	session *digest.Session // nil: the proxy is asked for a challenge first
 	nonces  *nonces
 	scheme  digestScheme
 	cred    Credentials // for the next nonce
+	kept    string      // the opaque by which the proxy may count; "": it does not
 }
 
 // nonces are what is known of how a proxy counts their uses. Most let all
@@ -117,6 +118,26 @@ type nonces struct {
 	mu     sync.Mutex
 	strict bool
 	idle   []*digest.Session // of a strict proxy, last used last
+	opaque string            // one that the proxy gives to requests with credentials and without, and so does not count by
+}
+
+// countsBy reports whether a strict proxy may count the uses of the opaque, and not of
+// the nonce: Apache with NcCheck does, and keeps it in a challenge that answers
+// credentials. A request without any gets a new one.
+func (n *nonces) countsBy(opaque string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return opaque != n.opaque
+}
+
+// compare notes the opaque of a challenge to a request without credentials, if it is
+// also the one kept, which a request with credentials has got.
+func (n *nonces) compare(kept, opaque string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if kept != "" && kept == opaque {
+		n.opaque = opaque
+	}
 }
 
 // young is the age at which the end of a nonce that was used by several
@@ -164,7 +185,7 @@ func (n *nonces) ended(s *digest.Session, outOfOrder bool) bool {
 
 func (d *digestAuth) authorize(req *http.Request, own bool) (answer, error) {
 	session := d.session
-	if !own {
+	if !own && session != nil {
 		session = d.nonces.take(session)
 	}
 	if session == nil {
@@ -172,7 +193,7 @@ func (d *digestAuth) authorize(req *http.Request, own bool) (answer, error) {
 	}
 	a, err := session.Authorize(cmp.Or(req.Method, http.MethodGet), d.uri(req), bodyReader(req))
 	if errors.Is(err, digest.ErrBodyNeeded) {
-		return answer{}, &schemeError{err, "set Request.GetBody"}
+		return answer{}, &schemeError{err: err, remedy: "set Request.GetBody"}
 	}
 	if err != nil {
 		return answer{}, err
@@ -202,38 +223,39 @@ func bodyReader(req *http.Request) func() (io.ReadCloser, error) {
 	return req.GetBody
 }
 
-func (d *digestAuth) refused(a answer, offers []challenge.Challenge) (requestAuth, refusal) {
+func (d *digestAuth) challenged(a answer, offers []challenge.Challenge) (requestAuth, difference) {
 	challenge, err := first(offers)
 	if err != nil {
-		return nil, rejected
+		return nil, difference{}
 	}
-	next, ok := d.renew(offers)
-	if !ok {
-		return nil, rejected
+	next, err := d.scheme.answer(offers, d.cred, d.nonces)
+	if err != nil {
+		return nil, difference{}
 	}
-	if a.session == nil {
-		return next, staleOwn // this leg was to get a nonce
+	if a.session == nil { // it was to get a challenge
+		d.nonces.compare(d.kept, challenge.Opaque)
+		return next, difference{}
 	}
-	outOfOrder := a.session.Overtaken(a.digest)
-	switch {
-	case challenge.Stale && d.nonces.ended(a.session, outOfOrder):
-		return next, staleOwn
-	case challenge.Stale, a.session.Announced():
-		// A nonce that was announced may come from an origin, too.
-		return next, stale
-	case outOfOrder && challenge.Nonce != a.session.Nonce():
-		d.nonces.ended(a.session, outOfOrder)
-		return next, overtaken
+	diff := difference{
+		stale:     challenge.Stale,
+		fresh:     !a.session.Answers(challenge),
+		overtaken: a.session.Overtaken(a.digest) && challenge.Nonce != a.session.Nonce(),
 	}
-	return nil, rejected
+	if challenge.Nonce == a.session.Nonce() {
+		next.session = a.session // whose count goes on
+	}
+	if diff.stale || diff.overtaken {
+		diff.own = d.nonces.ended(a.session, a.session.Overtaken(a.digest))
+	}
+	if diff.own && challenge.Opaque != "" && d.nonces.countsBy(challenge.Opaque) {
+		next.session, next.kept = nil, challenge.Opaque
+	}
+	return next, diff
 }
+
+func (d *digestAuth) used() bool { return d.session != nil && d.session.Used() }
 
 func (d *digestAuth) expires() bool { return true }
-
-func (d *digestAuth) renew(offers []challenge.Challenge) (requestAuth, bool) {
-	next, err := d.scheme.answer(offers, d.cred, d.nonces)
-	return next, err == nil
-}
 
 // authenticationInfo is where a proxy proves itself and names the next nonce
 // (RFC 7615 §4).
@@ -280,7 +302,7 @@ func (d *digestAuth) next(a answer, info digest.Params) requestAuth {
 	if d.nonces.put(session, outOfOrder) || nonce == "" {
 		return nil
 	}
-	return &digestAuth{session, d.nonces, d.scheme, d.cred}
+	return &digestAuth{session: session, nonces: d.nonces, scheme: d.scheme, cred: d.cred}
 }
 
 // A verifiedBody checks the proxy's proof when the body has come to its end,

@@ -18,8 +18,20 @@ var (
 	// ErrNoUsableScheme: nothing that the proxy offers can be used.
 	ErrNoUsableScheme = errors.New("proxyauth: the proxy offers no usable authentication scheme")
 
-	// ErrRejected: the proxy refused the credentials, now or a while ago.
+	// ErrRejected: the proxy refused the credentials, to this request or to an earlier
+	// one, so that this one was not sent. AuthError.NextTry says when they are sent
+	// again.
 	ErrRejected = errors.New("proxyauth: the proxy rejected the credentials")
+
+	// ErrHeld: the proxy did not refuse the credentials, and yet they are not sent
+	// now, so that a wrong password does not lock an account: the answer to an
+	// earlier attempt leaves it open whether they are right, or another request's
+	// attempt takes too long. The error wraps that answer, if there is one.
+	ErrHeld = errors.New("proxyauth: the credentials are held back for now")
+
+	// ErrProxyFault: the proxy does not keep to the standards, as one that calls
+	// each nonce stale, or answers 407 to CONNECT and asks for nothing.
+	ErrProxyFault = errors.New("proxyauth: the proxy misbehaves")
 
 	// ErrBodyConsumed: the proxy demanded authentication after it had taken
 	// from a request body that cannot be sent twice.
@@ -44,8 +56,13 @@ type AuthError struct {
 	Header     http.Header
 	Body       []byte
 
-	// Err is ErrNoCredentials, ErrNoUsableScheme, ErrRejected or
-	// ErrBodyConsumed.
+	// NextTry is when credentials that are held back now are sent again, with the
+	// first request after that; zero: they are not held back, or are not sent again
+	// before they change or Transport.ForgetRejections is called.
+	NextTry time.Time
+
+	// Err is ErrNoCredentials, ErrNoUsableScheme, ErrRejected, ErrHeld,
+	// ErrProxyFault or ErrBodyConsumed.
 	Err error
 
 	cause  error     // of a credential source or a scheme; may be nil
@@ -70,6 +87,10 @@ func (e *AuthError) Error() string {
 		b.WriteString("demands authentication and offers nothing that can be used")
 	case e.Err == ErrRejected:
 		b.WriteString("rejected the credentials")
+	case e.Err == ErrHeld:
+		b.WriteString("has not said yet whether the credentials are right, so they are held back and this request was not sent")
+	case e.Err == ErrProxyFault:
+		b.WriteString("asks for authentication in a way that cannot be answered")
 	case e.Err == ErrBodyConsumed:
 		b.WriteString("demanded authentication when a part of the request body was gone, and it cannot be read again")
 	}
@@ -91,10 +112,19 @@ func (e *AuthError) Error() string {
 		b.WriteString("; " + reason)
 	}
 	b.WriteString(")")
-	if e.remedy != "" {
-		b.WriteString(": " + e.remedy)
+	if cure := e.cure(); cure != "" {
+		b.WriteString(": " + cure)
 	}
 	return b.String()
+}
+
+// cure returns what to do, and when the credentials are tried again; "" if that is not
+// known.
+func (e *AuthError) cure() string {
+	if e.remedy == "" || e.NextTry.IsZero() {
+		return e.remedy
+	}
+	return e.remedy + "; they are tried again in " + inTime(e.NextTry)
 }
 
 func list(names []string) string {
@@ -109,6 +139,15 @@ func ago(t time.Time) string {
 		return d.String() + " ago"
 	}
 	return "just now"
+}
+
+// inTime returns the time until t.
+func inTime(t time.Time) string {
+	d := max(time.Until(t), 0)
+	if d > time.Minute {
+		return strings.Replace(d.Round(time.Minute).String(), "m0s", "m", 1)
+	}
+	return d.Round(time.Second).String()
 }
 
 // Unwrap returns Err and, where there is one, the error of the credential
@@ -132,18 +171,13 @@ type ConnectError struct {
 	Body       []byte      // the first 4 KiB
 	Tried      string      // the scheme for which credentials were sent, or ""
 
-	proven     bool      // the credentials have passed for another target
-	at         time.Time // when the proxy said so, if that is remembered
-	remembered bool      // this request was not sent
+	trusted bool // the credentials had passed before
 }
 
 // Error names the proxy, the target, the status, what it usually means and what
 // to do about it.
 func (e *ConnectError) Error() string {
 	s := fmt.Sprintf("proxyauth: proxy %s answered %q to CONNECT %s", e.Proxy, e.Status, e.Target)
-	if e.remembered {
-		s += " " + ago(e.at) + ", so this request was not sent"
-	}
 	cause, remedy := e.meaning()
 	if cause != "" {
 		s += ": " + cause + "; " + remedy

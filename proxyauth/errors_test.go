@@ -29,7 +29,7 @@ func TestErrorTexts(t *testing.T) {
 		"empty source": {func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("", "") },
 			[]string{"Transport.Credentials has none"}},
 		"rejected": {func(tr *proxyauth.Transport) { tr.Credentials = proxyauth.UserPassword("alice", "open barley") },
-			[]string{"rejected the credentials", "tried: Digest, Basic", "check user name and password in Transport.Credentials", "15m"}},
+			[]string{"rejected the credentials", "tried: Digest, Basic", "check user name and password in Transport.Credentials", "31m"}},
 		"no scheme": {func(tr *proxyauth.Transport) { tr.Schemes = []proxyauth.Scheme{} },
 			[]string{"X-Other: not among Transport.Schemes", "Basic: not among"}},
 	} {

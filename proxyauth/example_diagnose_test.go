@@ -25,5 +25,5 @@ func ExampleTransport_Diagnose() {
 	}
 	// Output:
 	// CONNECT failed
-	// check user name and password in the proxy URL; they are not sent again before they change, or for 15m
+	// check user name and password in the proxy URL; they are tried again in 31m
 }

@@ -81,7 +81,7 @@ func ExampleTransport_forbidCleartextBasic() {
 	// Output: [Basic: forbidden by Transport.ForbidCleartextBasic]
 }
 
-// A wrong password is tried once, and no account locked, until there is another.
+// A wrong password is tried twice, and no account locked, until there is another.
 func ExampleTransport_rejectedFor() {
 	proxy, origin := exampleProxy(), hello()
 	defer proxy.Close()
@@ -105,10 +105,32 @@ func ExampleTransport_rejectedFor() {
 	printGet(transport, origin.URL)
 	// Output:
 	// true 1
-	// true 1
-	// true 1
-	// true 1
-	// true 1
+	// true 2
+	// true 2
+	// true 2
+	// true 2
+	// 200 OK
+}
+
+// The password is set right at the proxy, or the account is unlocked.
+func ExampleTransport_ForgetRejections() {
+	proxy, origin := exampleProxy(), hello()
+	defer proxy.Close()
+	defer origin.Close()
+
+	transport := &proxyauth.Transport{Proxy: http.ProxyURL(proxy.URLFor("alice", "new"))}
+	defer transport.CloseIdleConnections()
+	for range 3 {
+		_, err := (&http.Client{Transport: transport}).Get(origin.URL)
+		fmt.Println(errors.Is(err, proxyauth.ErrRejected), proxy.Refused("alice"))
+	}
+	proxy.SetUser("alice", "new")
+	transport.ForgetRejections()
+	printGet(transport, origin.URL)
+	// Output:
+	// true 2
+	// true 2
+	// true 2
 	// 200 OK
 }
 

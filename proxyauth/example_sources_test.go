@@ -77,7 +77,7 @@ func ExampleEnvironmentCredentials() {
 	// Output: CORP\alice 11 bytes
 }
 
-// A secret manager that is asked when a proxy demands credentials.
+// A secret manager. It is asked for each request, so as a rule it keeps what it has.
 func ExampleCredentialFunc() {
 	readSecret := func(ctx context.Context, path string) (user, password string, err error) {
 		return "alice", "open sesame", ctx.Err()

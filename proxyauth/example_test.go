@@ -127,7 +127,7 @@ func ExampleAuthError() {
 	// wrong password: true
 }
 
-// A vault gives credentials when a proxy demands them.
+// A vault has credentials for proxies.
 type vault map[string]proxyauth.Credentials
 
 func (v vault) ProxyCredentials(ctx context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {

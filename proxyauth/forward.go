@@ -9,12 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
-	"golang.org/x/net/http/httpguts"
 )
 
 // forwardTransport is the way out for http:// URLs: net/http sends them to the
@@ -34,27 +33,6 @@ func (r *route) forwardTransport() *http.Transport {
 		f.ExpectContinueTimeout = time.Second // see forwarding.send
 	}
 	return f
-}
-
-// pinnedTransport makes single connections, for the pools of connection-bound
-// schemes: as for forwarding, with a wire below each.
-func (r *route) pinnedTransport() *http.Transport {
-	p := r.forwardTransport()
-	// An https:// proxy looks like an http:// one from here, whose connections
-	// happen to be TLS: what is below a pool is not net/http's to know.
-	p.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: r.url.Host})
-	// The pool sees to these. (net/http would count connections down that it
-	// has not counted up.)
-	p.DisableKeepAlives, p.MaxConnsPerHost, p.MaxIdleConnsPerHost = false, 0, 0
-	p.DialTLSContext = nil
-	p.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := r.dialProxyAgain(ctx, httptrace.ContextClientTrace(ctx))
-		if err != nil {
-			return nil, err
-		}
-		return carrier.Filled(ctx, conn), nil
-	}
-	return p
 }
 
 func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
@@ -80,21 +58,26 @@ func (r *route) roundTripForward(req *http.Request) (*http.Response, error) {
 
 // A forwarding is a request that the proxy forwards.
 type forwarding struct {
-	r     *route
-	req   *http.Request
-	out   http.Request // req as the last leg sent it
-	legs  int
-	held  *carrier.HeldBody // of the last leg, if that was careful with a stream
-	retry retrying
-	hurry bool            // the proxy does not know Expect
-	conn  *carrier.Pinned // for a connection-bound scheme
+	r        *route
+	req      *http.Request
+	out      http.Request // req as the last leg sent it
+	legs     int
+	held     *carrier.HeldBody // of the last leg, if that was careful with a stream
+	retry    retrying
+	noExpect bool            // the proxy does not know Expect
+	conn     *carrier.Pinned // for a connection-bound scheme
+
+	watch   func()      // called when the proxy answers 100 to the next leg; nil: its credentials have passed before, or there are none
+	watched bool        // there was such a function for the last leg,
+	wrote   atomic.Bool // and the header of that has left
+	twice   atomic.Bool // net/http was about to write it again
 }
 
 func (f *forwarding) request() *http.Request { return f.req }
 
 // send sends the request to the proxy.
 func (f *forwarding) send(authorization []string, careful bool) (*http.Response, error) {
-	careful = careful && !f.hurry
+	careful = careful && !f.noExpect
 	asked := len(f.req.Header["Expect"]) > 0 // by the caller, whose business the answer is
 	body, err := f.body(careful)
 	if err != nil {
@@ -116,7 +99,13 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 			expectContinue(out)
 		}
 	}
+	if f.watched = f.watch != nil; f.watched {
+		out = f.once(out)
+	}
 	resp, err := f.roundTrip(out)
+	if err != nil && f.twice.Load() {
+		err = &carrier.LegError{Proxy: f.r.name, Err: &carrier.LostError{Err: errors.New("the proxy closed the connection without an answer")}}
+	}
 	if err != nil {
 		return nil, f.named(err)
 	}
@@ -126,10 +115,29 @@ func (f *forwarding) send(authorization []string, careful bool) (*http.Response,
 			return resp, nil // to the whole request
 		}
 		resp.Body.Close()
-		f.hurry = true
-		return nil, errHurry // with another nonce count
+		f.noExpect = true
+		return nil, errNoExpect // with another nonce count
 	}
 	return resp, nil
+}
+
+// once returns out so that net/http writes it no more than once: credentials of which
+// nothing is known are an attempt each time. By itself net/http sends a request again
+// whose connection was idle before and ends without an answer.
+func (f *forwarding) once(out *http.Request) *http.Request {
+	continued := f.watch
+	f.watch = nil
+	f.wrote.Store(false)
+	return out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if f.wrote.Load() {
+				f.twice.Store(true)
+				info.Conn.Close()
+			}
+		},
+		WroteHeaders:   func() { f.wrote.Store(true) },
+		Got100Continue: continued,
+	}))
 }
 
 // expectContinue lets the proxy refuse before the body is sent. It also says
@@ -153,7 +161,7 @@ func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
 	}
 	var m *carrier.Meter
 	var wrote int64
-	ctx := httptrace.WithClientTrace(f.r.forDialing(f.req).Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+	ctx := httptrace.WithClientTrace(f.r.forDialing(out).Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		m = carrier.MeterOf(info.Conn)
 		wrote = m.Wrote()
 	}})
@@ -171,23 +179,15 @@ func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
 	}
 }
 
-// pin takes a connection from the pool.
-func (f *forwarding) pin(st *standing) (peer, bool, error) {
-	f.unpin()
-	conn, err := st.pool.Get(f.req)
-	if err != nil {
-		return peer{}, false, err
-	}
-	f.conn = conn
-	return peer{f.r.url.Hostname(), conn.TLS}, conn.Authenticated, nil
+// tries lets the next leg find out whether its header leaves.
+func (f *forwarding) tries(continued func(), _ func(*http.Response, error)) {
+	f.watch, f.watched = continued, true
+	f.wrote.Store(false)
 }
 
-func (f *forwarding) unpin() {
-	if f.conn != nil {
-		f.conn.Close()
-		f.conn = nil
-	}
-}
+func (f *forwarding) left() (left, pending bool) { return !f.watched || f.wrote.Load(), false }
+
+func (f *forwarding) refusal(*http.Response) *ConnectError { return nil }
 
 // options makes out the probe: an OPTIONS, for were it the request without its
 // body, a proxy that asks for nothing after all would pass on an empty POST. (It
@@ -210,117 +210,6 @@ func (f *forwarding) probe() (*http.Response, error) {
 		err = f.named(err)
 	}
 	return resp, err
-}
-
-// sendPinned runs a leg on the pinned connection.
-func (f *forwarding) sendPinned(authorization []string, what part) (*http.Response, error) {
-	conn := f.conn
-	out := withoutProxyAuthorization(f.req)
-	var body *carrier.HeldBody
-	if authorization != nil || carrier.HasBody(f.req) || conn.HTTP10 {
-		clone := *out
-		out = &clone
-		out.Header = maps.Clone(out.Header)
-		out.Header["Proxy-Connection"] = []string{"keep-alive"}
-		if authorization != nil {
-			setAuthorization(out.Header, authorization)
-		}
-	}
-	if wantsClose(out) { // not before the last leg, and then the pool does it
-		if out == f.req {
-			clone := *out
-			out = &clone
-			out.Header = maps.Clone(out.Header)
-		}
-		out.Close = false
-		maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return strings.EqualFold(name, "Connection") })
-		conn.Once = true
-	}
-	switch {
-	case what == probing:
-		f.options(out)
-		out.Header[proxyAuthorization] = authorization
-	case what == bodyless:
-		out.Body, out.GetBody, out.ContentLength, out.TransferEncoding, out.Trailer = nil, nil, 0, nil, nil
-	case carrier.HasBody(f.req):
-		raw, err := f.body(what == held)
-		if err != nil {
-			return nil, err
-		}
-		if body = f.held; body == nil {
-			body = carrier.NewLastBody(raw)
-		}
-		out.Body = body
-		f.legs++
-		if what == held {
-			expectContinue(out)
-			conn.Once = true
-		}
-	default:
-		f.legs++
-	}
-	meter, reused := carrier.MeterOf(conn.Wire.Conn), conn.Authenticated
-	wrote, read := meter.Wrote(), meter.WasRead()
-	resp, err := conn.Client.RoundTrip(out)
-	if err == nil {
-		conn.HTTP10 = !resp.ProtoAtLeast(1, 1)
-		if resp.StatusCode == http.StatusSwitchingProtocols {
-			conn.Wire.Raw()
-		}
-		// Without a challenge it is an origin's: see refuses.
-		conn.Authenticated = resp.StatusCode != http.StatusProxyAuthRequired || reused && len(resp.Header["Proxy-Authenticate"]) == 0
-		return resp, nil
-	}
-	died := conn.Client.Err() != nil
-	nothing := meter.Wrote() == wrote && (body == nil || !body.Begun())
-	if body != nil {
-		body.Close() // net/http does not if the connection was dead
-	}
-	f.unpin()
-	if meter.WasRead() == read && f.req.Context().Err() == nil && f.repeatable(nothing) &&
-		(reused && died || nothing && f.retry.again(f.req.Context(), &carrier.LostError{Err: err})) {
-		return nil, errDied
-	}
-	return nil, f.named(err)
-}
-
-func wantsClose(req *http.Request) bool {
-	if req.Close {
-		return true
-	}
-	for name, values := range req.Header {
-		if strings.EqualFold(name, "Connection") && httpguts.HeaderValuesContainsToken(values, "close") {
-			return true
-		}
-	}
-	return false
-}
-
-// repeatable reports whether the request can be sent again after it failed on a
-// connection that was idle before, by the rule of net/http.
-func (f *forwarding) repeatable(nothingWritten bool) bool {
-	if carrier.IsStream(f.req) {
-		return false
-	}
-	if nothingWritten {
-		return true
-	}
-	switch f.req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	}
-	_, key := f.req.Header["Idempotency-Key"]
-	_, xkey := f.req.Header["X-Idempotency-Key"]
-	return key || xkey
-}
-
-func (f *forwarding) keep(resp *http.Response) bool {
-	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && resp.Request.Method != http.MethodHead {
-		return false // it ends with the connection
-	}
-	d := denial{resp: resp, hangUp: f.hangUp}
-	d.drainWithin(f.req.Context(), keepFor, maxKeep)
-	return f.conn.Client.Err() == nil && f.conn.Client.Available() > 0
 }
 
 func (f *forwarding) hangUp(resp *http.Response) { resp.Body.Close() }

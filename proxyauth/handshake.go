@@ -7,48 +7,61 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
 )
 
-var (
-	errDied  = errors.New("the connection had ended")
-	errMoved = errors.New("the route's standing has changed")
-)
-
-// sendBound sends the message by a connection-bound scheme: on a connection
-// that is authenticated already, or with a handshake on a new one. A 407 as
-// reply is a refusal.
+// sendBound sends the message by a connection-bound scheme: on a connection that is
+// authenticated already, which needs no place at the guard, or with a handshake on
+// another. A 407 as reply is a refusal.
+//
+// If there is a 407 on an authenticated connection, the proxy has forgotten it, or
+// denies the target to this user. The handshake that follows tells, and it runs on a
+// new connection: squid passes over all credentials on one that it knows.
 func (x *exchange) sendBound() (*http.Response, error) {
-	bound := x.st.bound
+	bound := x.p.bound
+	forgotten := false
 	for handshakes := 0; handshakes < maxLegs; {
-		p, authenticated, err := x.m.pin(x.st)
+		want := anyConnection
+		switch {
+		case forgotten:
+			if err := x.admit(); err != nil {
+				return nil, err
+			}
+			want = newOnly
+		case !x.holds && x.p.account != nil:
+			want = authenticatedOnly
+		}
+		to, authenticated, ok, err := x.m.pin(x.p, want)
 		if err != nil {
 			return nil, err
 		}
-		if authenticated && !bound.again(x.req) {
-			begin := time.Now()
-			resp, err := x.m.sendPinned(nil, whole)
-			err = x.sent(begin, nil, resp, err)
-			if errors.Is(err, errDied) {
-				continue // of those in the pool any number may have ended
-			}
-			if err != nil {
+		if !ok { // the place comes first: no connection is kept from others while it is waited for
+			if err := x.admit(); err != nil {
 				return nil, err
 			}
-			passed := !x.refuses(resp)
-			bound.learned(passed)
-			if passed {
-				return resp, nil
+			continue
+		}
+		if authenticated && !bound.again(x.req) {
+			x.report(lockout.NotSent, nil) // others may have the place
+			resp, err := x.sendAuthenticated()
+			if errors.Is(err, errReconnect) {
+				continue // of those in the pool any number may have ended
 			}
-			x.r.t.counters.challenges.Add(1)
-			// The proxy has forgotten the connection: once more from the start.
-			if !x.m.keep(resp) {
-				x.m.unpin()
-				x.st.pool.CloseIdle() // and the others, too
-				continue
+			if err != nil || resp != nil {
+				return resp, err
 			}
+			forgotten = true
+			continue
+		}
+		if !x.mayGoOn() {
+			x.m.unpin()
+			if err := x.admit(); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		handshakes++
-		h, err := bound.handshake(x.req.Context(), p)
+		h, err := bound.handshake(x.req.Context(), to)
 		if err != nil {
 			x.m.unpin()
 			if ctx := x.req.Context(); ctx.Err() != nil {
@@ -58,52 +71,73 @@ func (x *exchange) sendBound() (*http.Response, error) {
 		}
 		resp, err := x.handshake(h)
 		h.close()
-		if !errors.Is(err, errDied) {
+		if forgotten && err == nil && !x.refuses(resp) {
+			bound.learned(false)
+			x.p.pool.CloseIdle() // the proxy has forgotten the others, too
+		}
+		if !errors.Is(err, errReconnect) {
 			return resp, err
 		}
 	}
 	return nil, &schemeError{err: errors.New("the proxy does not keep its connections authenticated")}
 }
 
-// handshake runs the legs on the pinned connection. A body goes with the last
-// one.
+// sendAuthenticated sends the message on the pinned connection, which is
+// authenticated. That is no attempt. No response means a 407; the connection has
+// ended then.
+func (x *exchange) sendAuthenticated() (*http.Response, error) {
+	x.shown = false
+	begin := time.Now()
+	resp, err := x.m.sendPinned(nil, whole)
+	if err = x.sent(begin, nil, resp, err); err != nil {
+		return nil, err
+	}
+	if !x.refuses(resp) {
+		x.p.bound.learned(true)
+		return resp, nil
+	}
+	x.r.t.counters.challenges.Add(1)
+	x.m.hangUp(resp)
+	x.m.unpin()
+	return nil, nil
+}
+
+// handshake runs the legs on the pinned connection, and returns the answer to the last
+// one. A body goes with that, or after a probe that passes. errReconnect means that another
+// connection may do.
 func (x *exchange) handshake(h handshake) (*http.Response, error) {
 	x.r.t.counters.handshakes.Add(1)
 	d := &x.denial
-	name := x.st.scheme.Name()
-	d.tried, d.source = append(d.tried, name), x.st.from
+	name := x.p.scheme.Name()
+	d.tried, d.source = append(d.tried, name), x.p.from
 	token := ""
 	var denied *http.Response // the reply to the last leg
-	answered := false         // that leg had all that the proxy needs
+	answered := false         // with that leg the proxy had all that it needs
 	for {
 		reply, last, err := h.next(token)
-		if err != nil && answered && !x.st.cred.empty() {
+		switch {
+		case err != nil && answered && x.p.account != nil:
 			return denied, nil // a refusal, in whatever words
-		}
-		if err != nil {
+		case err != nil && answered:
+			x.m.unpin()
+			return nil, refusedTicket
+		case err != nil:
 			x.m.unpin()
 			return nil, &schemeError{err: err}
 		}
-		if last && x.lead == nil {
-			var settled *standing
-			if settled, x.lead, err = x.r.enter(x.req, toShow); err != nil {
-				x.m.unpin()
-				return nil, err
-			}
-			if settled != x.st {
-				// The credentials were refused meanwhile, or others took their place.
-				x.m.unpin()
-				return nil, errMoved
-			}
-			x.r.shows(x.lead)
-		}
-		x.shown = x.shown || last
 		authorization := []string{name + " " + reply}
 		d.sent.Add(secretsIn(authorization)...)
+		x.shown = false
+		if last {
+			x.shows(answer{})
+		}
 		what := whole
 		switch {
-		case last || !carrier.HasBody(x.req):
-		case x.exempt:
+		case !carrier.HasBody(x.req):
+		case last && !x.p.trusted() && !x.noExpect:
+			what = held // a refusal would lose a stream, and a long one hold others up
+		case last:
+		case x.probeExempt:
 			what = bodyless
 		default:
 			what = probing
@@ -113,20 +147,25 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		if err = x.sent(begin, authorization, resp, err); err != nil {
 			return nil, err
 		}
-		if !x.refuses(resp) {
-			return x.consented(h, resp, what)
+		// Before the last leg nothing reaches an origin, whose 407 it might be.
+		if !x.refuses(resp) && (last || resp.StatusCode != http.StatusProxyAuthRequired) {
+			return x.consented(h, resp, what, last)
 		}
 		x.read(resp)
-		offers := x.offers()
-		if len(offers) == 0 && last && !x.st.cred.empty() {
-			return resp, nil // a refusal, though it offers the scheme no more
+		offers := x.offersOf(x.p.scheme)
+		if len(offers) == 0 && last && (x.p.account != nil || len(d.challenges) == 0) {
+			return resp, nil // it offers the scheme no more
 		}
 		if len(offers) == 0 {
 			x.m.unpin()
 			return nil, &schemeError{err: errors.New("the proxy answers the handshake with something else")}
 		}
 		if token = offers[0].Token68; token == "" {
-			if failure := h.bare(last); failure != nil {
+			failure := h.bare(last)
+			if !last && x.p.trusted() {
+				failure = endedEarly
+			}
+			if failure != nil {
 				x.m.unpin()
 				return nil, failure
 			}
@@ -134,15 +173,15 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		denied, answered = resp, last
 		if !x.m.keep(resp) {
-			if last && !x.st.cred.empty() {
+			if last && x.p.account != nil {
 				return resp, nil
 			}
 			x.m.unpin()
-			if x.st.proven {
+			if x.p.trusted() {
 				// One connection's end says nothing about the scheme, nor about
 				// the other connections; net/http ends one itself when the
 				// machine is so busy that it has not noticed its own write.
-				return nil, errDied
+				return nil, errReconnect
 			}
 			return nil, &schemeError{err: errors.New("the proxy closes the connection between the legs of the handshake")}
 		}
@@ -151,18 +190,23 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 
 // consented takes in the reply that ends a handshake: the proxy is content, or
 // does not ask for anything.
-func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http.Response, error) {
+func (x *exchange) consented(h handshake, resp *http.Response, what part, last bool) (*http.Response, error) {
 	if fields := resp.Header["Proxy-Authenticate"]; len(fields) > 0 {
 		var last denial
 		last.challenges, _ = parseChallenges(fields)
-		if offers := last.of(x.st.scheme.Name()); len(offers) > 0 {
+		if offers := last.of(x.p.scheme.Name()); len(offers) > 0 {
 			if err := h.done(offers[0].Token68); err != nil {
 				x.m.unpin()
 				return nil, err
 			}
 		}
 	}
-	if what == whole {
+	switch {
+	case last && what == held && x.unexpected(resp):
+		x.noExpect = true
+		x.m.unpin()
+		return nil, errReconnect
+	case last, what == whole:
 		return resp, nil
 	}
 	if !x.m.keep(resp) {
@@ -170,6 +214,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http
 		return nil, &schemeError{err: errors.New("the proxy closes the connection before the handshake is done")}
 	}
 	// Not every proxy that lets an OPTIONS pass does so with the request.
+	x.shown = false
 	begin, next := time.Now(), held
 	if x.r.probesTell.Load() {
 		next = whole
@@ -179,73 +224,75 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http
 		return nil, err
 	}
 	refused := x.refuses(resp)
-	inVain := next == held && resp.StatusCode == http.StatusExpectationFailed && len(x.req.Header["Expect"]) == 0
+	inVain := next == held && x.unexpected(resp)
 	x.r.probesTell.Store(!refused)
 	if !refused && !inVain {
 		return resp, nil
 	}
 	x.m.unpin()
 	if inVain {
-		return nil, errDied // once more, without Expect
+		return nil, errReconnect // once more, without Expect
 	}
-	if x.exempt {
+	if x.probeExempt {
 		return nil, &schemeError{err: errors.New("the proxy lets the handshake pass before it is done, and then refuses the request")}
 	}
-	x.exempt = true
-	return nil, errDied // once more, on another connection
+	x.probeExempt = true
+	return nil, errReconnect // once more, on another connection
 }
 
-// skip goes on after a scheme has failed, if only for this request: the proxy is
-// asked anew what else it offers.
-func (x *exchange) skip(failure *schemeError) {
-	d, name := &x.denial, x.st.scheme.Name()
+// unexpected reports whether the proxy does not know Expect, with which the body was
+// held back (RFC 9110 §10.1.1).
+func (x *exchange) unexpected(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusExpectationFailed && len(x.req.Header["Expect"]) == 0
+}
+
+// endedEarly: the handshake ended before its last message, by a scheme that has passed
+// before. Nobody could check a password, so it fails its request alone.
+var endedEarly = &schemeError{
+	err:    errors.New("the proxy does not answer the first message of the handshake, as it did before"),
+	once:   true,
+	remedy: "try again; if that does not help, ask the proxy's administrators whether it reaches its directory",
+}
+
+// skip goes on by another scheme after one has failed. Where that one passed before,
+// and has failed once, as a ticket that is refused, it fails this request alone.
+func (x *exchange) skip(failure *schemeError) error {
+	d, p, name := &x.denial, x.p, x.p.scheme.Name()
+	x.report(lockout.NotSent, nil)
+	if failure.once && p.trusted() {
+		if failure == refusedTicket {
+			failure = deniedTicket
+		}
+		return x.unanswerable(failure)
+	}
+	x.fails(name, failure)
+	x.r.t.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.err)
+	x.r.drop(p)
+	x.p, x.private = bare, false
+	if d.resp == nil || len(d.challenges) == 0 {
+		return nil // the proxy is asked what else it offers
+	}
+	if x.offers == nil && !familiar(x.known(), d.challenges) {
+		// The proxy has changed its mind, and says to a leg without credentials to what.
+		x.r.learn(func(d demand) demand {
+			d.offers = nil
+			return d
+		})
+		return nil
+	}
+	x.letGo()
+	return x.chooseNow()
+}
+
+// fails notes that a scheme cannot be used by this exchange.
+func (x *exchange) fails(scheme string, err error) {
+	d := &x.denial
 	if d.failures == nil {
 		d.failures = make(map[string]*schemeError)
 	}
-	d.failures[name] = failure
-	x.r.t.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.err)
-	x.r.leave(x.st)
-	x.st = &standing{}
-}
-
-// reenter goes on by what others have found out.
-func (x *exchange) reenter() error {
-	settled := x.r.standing.Load()
-	if x.lead == nil {
-		var err error
-		if settled, x.lead, err = x.r.enter(x.req, toBegin); err != nil {
-			return err
-		}
+	var failure *schemeError
+	if !errors.As(err, &failure) {
+		failure = &schemeError{err: err}
 	}
-	switch {
-	case settled == nil:
-		x.st = x.begin()
-	case settled.refusal != nil:
-		return settled.refusal.again(x.req)
-	default:
-		x.follow(settled)
-	}
-	return nil
-}
-
-// checkIdentity notices that the credential source gives others than those by
-// which connections of the route are authenticated: these must not carry
-// another request.
-func (r *route) checkIdentity(ctx context.Context) {
-	st := r.standing.Load()
-	if st == nil || st.bound == nil {
-		return
-	}
-	cred, from, err := r.credentials(ctx, st.scheme, st.realm)
-	if err != nil || cred == st.cred && !st.bound.other(ctx) {
-		return
-	}
-	if !r.leave(st) {
-		return
-	}
-	r.identified(nil)
-	r.renewTunnel()
-	if next, err := r.standFor(ctx, st.scheme, nil, cred, from); err == nil {
-		r.prepare(next)
-	}
+	d.failures[scheme] = failure
 }

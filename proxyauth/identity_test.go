@@ -91,10 +91,11 @@ func TestTunnelsOfFormerIdentity(t *testing.T) {
 	} {
 		for _, rotates := range []string{"when rejected", "after the rejection"} {
 			t.Run(name+"/"+rotates, func(t *testing.T) {
-				o, other := newOrigin(t), newOrigin(t)
+				o, other, third := newOrigin(t), newOrigin(t), newOrigin(t)
 				p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{auth}, Users: map[string]string{"alice": "1", "bob": "2"}})
 				tr := newTransport(t, p, o)
 				tr.Base.TLSClientConfig.RootCAs.AddCert(other.HTTPS.Certificate())
+				tr.Base.TLSClientConfig.RootCAs.AddCert(third.HTTPS.Certificate())
 				var bob atomic.Bool
 				tr.Credentials = proxyauth.CredentialFunc(func(_ context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
 					if bob.Load() || rotates == "when rejected" && len(req.Rejected) > 0 {
@@ -105,12 +106,11 @@ func TestTunnelsOfFormerIdentity(t *testing.T) {
 				requireOK(t, tr, o.HTTPS.URL) // opens alice's
 				p.SetUser("alice", "changed")
 				_, _, err := fetch(tr, other.HTTPS.URL) // a CONNECT of alice is refused
+				require.ErrorIs(t, err, proxyauth.ErrRejected)
 				if rotates == "when rejected" {
-					require.NoError(t, err)
-				} else {
-					require.ErrorIs(t, err, proxyauth.ErrRejected)
-					bob.Store(true)
+					requireOK(t, tr, third.HTTPS.URL) // the second refusal, and then bob's
 				}
+				bob.Store(true)
 				p.Reset()
 				requireOK(t, tr, o.HTTPS.URL)
 				legs := p.Transcript()

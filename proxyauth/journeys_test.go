@@ -193,8 +193,10 @@ func (p *trip) close() {
 
 // leave reports whether the client closes all its connections. A dial of
 // net/http may outlive its request, and its connection is idle only then.
-func (p *trip) leave() bool {
-	left, tooLong := p.saboteur.left(), time.After(20*time.Second)
+func (p *trip) leave() bool { return p.leaveWithin(20 * time.Second) }
+
+func (p *trip) leaveWithin(d time.Duration) bool {
+	left, tooLong := p.saboteur.left(), time.After(d)
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {

@@ -5,16 +5,20 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
 )
 
-// sent tells Transport.Logger of a leg. What happened to it is its outcome:
+// sent counts a leg, and tells Transport.Logger of it. What happened to it is its
+// outcome:
 //
 //	passed      the proxy asked for nothing (more)
 //	challenged  it asks for credentials, and none were sent
 //	refused     it asks although credentials were sent, or for the next leg of a handshake
 //	failed      there was no answer
 //
-// It returns err without what was sent, which the parser of an answer may quote.
+// It returns err without the secrets that were sent, since the parser of an answer may
+// quote them.
 func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Response, err error) error {
 	x.legs++
 	if err != nil {
@@ -33,8 +37,8 @@ func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Resp
 		slog.Int("leg", x.legs),
 		slog.Duration("duration", time.Since(begin)),
 	}
-	if x.st.scheme != nil {
-		attrs = append(attrs, slog.String("scheme", x.st.scheme.Name()), slog.String("realm", x.st.realmShown))
+	if x.p.scheme != nil {
+		attrs = append(attrs, slog.String("scheme", x.p.scheme.Name()), slog.String("realm", x.p.realmShown))
 	}
 	outcome := "passed"
 	switch {
@@ -54,14 +58,33 @@ func (x *exchange) sent(begin time.Time, authorization []string, resp *http.Resp
 }
 
 // logAuthenticated tells that credentials passed for the first time.
-func (r *route) logAuthenticated(st *standing) {
-	r.t.log.LogAttrs(context.Background(), slog.LevelInfo, "proxy authenticated", slog.String("proxy", r.name),
-		slog.String("scheme", st.scheme.Name()), slog.String("realm", st.realmShown), slog.String("source", st.from))
+func (r *route) logAuthenticated(p *plan) {
+	r.logCredentials(slog.LevelInfo, "proxy authenticated", p.scheme.Name(), p)
 }
 
-// logRejected tells that credentials were refused, and will not be sent again
-// for a while.
-func (r *route) logRejected(e *AuthError, source string) {
-	r.t.log.LogAttrs(context.Background(), slog.LevelWarn, "proxy rejected credentials", slog.String("proxy", r.name),
-		slog.Any("tried", e.Tried), slog.String("realm", e.Realm), slog.String("source", source))
+// logRejected tells that credentials which have never passed were refused.
+func (r *route) logRejected(scheme string, p *plan, cause error) {
+	r.logCredentials(slog.LevelWarn, "proxy rejected credentials", scheme, p, slog.Any("error", cause))
+}
+
+// logAccount tells that credentials have become suspect, are held back, or are good
+// again.
+func (r *route) logAccount(scheme string, p *plan, was, is lockout.State, cause error) {
+	because := slog.Any("error", cause)
+	switch {
+	case is == lockout.HeldOff:
+		r.logCredentials(slog.LevelWarn, "proxy credentials are held back", scheme, p, because)
+	case is == lockout.Suspect:
+		r.logCredentials(slog.LevelWarn, "proxy credentials are suspect", scheme, p, because)
+	case is == lockout.Trusted && was != lockout.New:
+		r.logCredentials(slog.LevelInfo, "proxy credentials are good again", scheme, p)
+	}
+}
+
+// logCredentials logs an event about the credentials of p.
+func (r *route) logCredentials(level slog.Level, message, scheme string, p *plan, more ...slog.Attr) {
+	r.t.log.LogAttrs(context.Background(), level, message, append([]slog.Attr{
+		slog.String("proxy", r.name), slog.String("scheme", scheme),
+		slog.String("realm", p.realmShown), slog.String("source", p.from),
+	}, more...)...)
 }

@@ -60,7 +60,9 @@ type negotiateScheme struct{ NegotiateOptions }
 
 func (negotiateScheme) Name() string { return "Negotiate" }
 
-func (negotiateScheme) traits() traits { return traits{ambient: true, large: true} }
+func (negotiateScheme) traits() traits {
+	return traits{strength: 2, ambient: true, logsIn: true, large: true}
+}
 
 func (negotiateScheme) requires() []string { return nil }
 
@@ -87,13 +89,13 @@ func (s negotiateScheme) accept(ctx context.Context, p proxyFacts, _ []challenge
 	switch {
 	case err == nil:
 		a.principal = ticket.Principal()
-	case errors.As(err, &refused) && (refused.Rejected || refused.Barred) && !c.empty():
+		return answerer{bound: a, ticket: true}, nil
+	case errors.As(err, &refused) && refused.Rejected && !c.empty():
 		return answerer{}, refusedElsewhere{err}
-	case c.empty(), slices.Contains(p.offered, NTLM().Name()), refused != nil && (refused.Rejected || refused.Barred):
+	case c.empty(), slices.Contains(p.offered, NTLM().Name()), refused != nil && (refused.Rejected || refused.Barred), errors.As(err, new(*notAdmitted)):
 		return answerer{}, err
-	default:
-		a.client, a.noTicket = nil, err
 	}
+	a.client, a.noTicket = nil, err
 	return answerer{bound: a}, nil
 }
 
@@ -124,7 +126,7 @@ func (a *negotiateAuth) again(req *http.Request) bool {
 	case forgets:
 		return true
 	}
-	return carrier.IsStream(req)
+	return a.client != nil && carrier.IsStream(req) // NTLM is bound to the connection
 }
 
 func (a *negotiateAuth) learned(remembered bool) {
@@ -162,7 +164,7 @@ func (a *negotiateAuth) handshake(ctx context.Context, p peer) (handshake, error
 	if err != nil {
 		return nil, err
 	}
-	return &negotiateHandshake{h: negotiate.Kerberos(ticket, binding), noUser: a.cred.empty()}, nil
+	return &negotiateHandshake{h: negotiate.Kerberos(ticket, binding), ticket: true}, nil
 }
 
 // describe tells whose ticket it is.
@@ -179,7 +181,7 @@ func (a *negotiateAuth) describe(ctx context.Context, with string) string {
 type negotiateHandshake struct {
 	h        *negotiate.Handshake
 	noTicket error // why it is NTLM
-	noUser   bool  // it is a ticket that came without credentials
+	ticket   bool
 }
 
 func (n *negotiateHandshake) next(token68 string) (string, bool, error) {
@@ -197,7 +199,7 @@ func (n *negotiateHandshake) bare(last bool) *schemeError {
 		return &schemeError{err: fmt.Errorf("%w, and it does not take NTLM inside Negotiate", n.noTicket)}
 	case !last:
 		return &schemeError{err: errors.New("the proxy does not take NTLM inside Negotiate")}
-	case n.noUser:
+	case n.ticket:
 		return refusedTicket
 	}
 	return nil
@@ -207,7 +209,15 @@ func (n *negotiateHandshake) bare(last bool) *schemeError {
 // and kinit gets another.
 var refusedTicket = &schemeError{
 	err:    errors.New("the proxy refuses the Kerberos ticket"),
+	once:   true,
 	remedy: "compare SPN and keytab of the proxy, and its clock with this machine's: its log tells which it is",
+}
+
+// deniedTicket is refusedTicket for tickets that were good before.
+var deniedTicket = &schemeError{
+	err:    errors.New("the proxy refuses the Kerberos ticket, and took such a one before"),
+	once:   true,
+	remedy: "ask the proxy's administrators whether it denies this target; if it refuses all targets, " + refusedTicket.remedy,
 }
 
 func (n *negotiateHandshake) done(token68 string) error {

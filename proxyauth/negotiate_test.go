@@ -164,7 +164,7 @@ func TestNegotiateNTLM(t *testing.T) {
 				tr.Credentials = proxyauth.UserPassword("alice", "open barley")
 				p.Reset()
 				allRejected(t, 50, tr, url)
-				require.Equal(t, 1, p.Attempts("alice"))
+				require.Equal(t, 2, p.Attempts("alice"))
 			})
 		}
 	}

@@ -15,7 +15,8 @@ import (
 
 // NTLM returns the NTLM scheme (MS-NLMP, MS-NTHT), NTLMv2 only: a handshake of two
 // legs, of which the proxy answers the first with a 407, that authenticates a
-// connection and costs nothing on it afterwards. The user name may be "alice", `CORP\alice` or "alice@CORP.EXAMPLE".
+// connection and costs nothing on it afterwards. The user name may be "alice",
+// `CORP\alice` or "alice@CORP.EXAMPLE".
 //
 // To https:// proxies the handshake is bound to the connection (RFC 5929
 // tls-server-end-point).
@@ -25,7 +26,7 @@ type ntlmScheme struct{}
 
 func (ntlmScheme) Name() string { return "NTLM" }
 
-func (ntlmScheme) traits() traits { return traits{ambient: true} }
+func (ntlmScheme) traits() traits { return traits{strength: 2, ambient: true} }
 
 func (ntlmScheme) requires() []string { return nil }
 
@@ -74,7 +75,12 @@ func (n ntlmHandshake) next(token68 string) (string, bool, error) {
 	return base64.StdEncoding.EncodeToString(reply), token68 != "", err
 }
 
-func (ntlmHandshake) bare(bool) *schemeError { return nil }
+func (ntlmHandshake) bare(last bool) *schemeError {
+	if !last {
+		return &schemeError{err: errors.New("the proxy does not answer the first message of the handshake")}
+	}
+	return nil
+}
 
 func (ntlmHandshake) done(string) error { return nil }
 

@@ -309,7 +309,8 @@ func TestPoolOfDeadConnections(t *testing.T) {
 				})
 			}
 			done.Wait()
-			require.Equal(t, 1+many, s.Connections())
+			// The first one was forgotten meanwhile, and another took its place.
+			require.Equal(t, 1+many+1, s.Connections())
 			before := len(s.Requests())
 			requireOK(t, tr, target)
 			require.Len(t, s.Requests(), before+3, "one that was forgotten, and not all; a handshake")

@@ -46,17 +46,13 @@ type route struct {
 	forward *http.Transport                // http://: the proxy gets absolute-form requests
 	pinned  *http.Transport                // http:// by a connection-bound scheme: makes the connections of a pool
 
-	// standing is how requests are sent now; nil while that is not known.
-	standing atomic.Pointer[standing]
+	// demand is what is known of what the proxy asks for; nil: nothing.
+	demand atomic.Pointer[demand]
 
 	mu         sync.Mutex
-	prepared   *standing         // how to begin, known from a request that could not go on
-	learner    *lead             // the request that is finding out; nil: none
-	rejections []rejection       // credentials that the proxy refused
-	doubts     []doubt           // credentials that it may have refused
-	proved     bool              // a scheme stronger than Basic has succeeded
+	learner    *learning         // the request that is finding out; nil: none
+	strength   int               // the greatest of schemes that have passed
 	offered    []string          // schemes that the proxy offers and the Transport allows
-	identity   *Credentials      // whose the tunnels are; nil: nobody's that is known
 	former     []*http.Transport // tunnels of other identities, last used last
 	kerberos   *negotiate.Client
 	kerberosOf negotiate.Options
@@ -163,8 +159,8 @@ func (c *core) dropOldest() {
 	}
 	delete(c.routes, oldest.key)
 	oldest.closeIdle()
-	if st := oldest.standing.Load(); st != nil {
-		st.retire()
+	for _, p := range oldest.demand.Load().all() {
+		p.retire()
 	}
 }
 
@@ -194,6 +190,7 @@ func (r *route) tickets(o negotiate.Options) *negotiate.Client {
 	defer r.mu.Unlock()
 	if r.kerberos == nil || r.kerberosOf != o {
 		r.kerberos, r.kerberosOf = negotiate.NewClient(o), o
+		r.kerberos.BeforeLogin(r.logsIn(Credentials{o.Username, o.Password}))
 	}
 	return r.kerberos
 }
@@ -207,10 +204,10 @@ func (r *route) roundTrip(req *http.Request) (*http.Response, error) {
 	if r.direct != nil {
 		return roundTripOrigin(r.direct, req, req)
 	}
-	r.checkIdentity(req.Context())
 	if req.URL.Scheme != "https" {
 		return r.roundTripForward(req)
 	}
+	r.checkIdentity(req.Context())
 	resp, err := roundTripOrigin(r.tunnel.Load(), withASCIIHost(r.forDialing(req)), req)
 	if err != nil {
 		err = r.intercepted(hostname.OfURL(req.URL), err)
@@ -259,15 +256,6 @@ func (r *route) renewTunnel() {
 	}
 }
 
-// identified notes whose tunnels there are from now on, and returns whose there
-// were; nil means nobody's that is known.
-func (r *route) identified(c *Credentials) (before *Credentials) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	before, r.identity = r.identity, c
-	return before
-}
-
 // maxFormer bounds the memory of a route whose identity goes on changing.
 const maxFormer = 16
 
@@ -283,7 +271,9 @@ func (r *route) closeIdle() {
 	for _, t := range former {
 		t.CloseIdleConnections()
 	}
-	if st := r.standing.Load(); st != nil && st.pool != nil {
-		st.pool.CloseIdle()
+	for _, p := range r.demand.Load().all() {
+		if p.pool != nil {
+			p.pool.CloseIdle()
+		}
 	}
 }

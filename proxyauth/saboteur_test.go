@@ -146,13 +146,18 @@ func (s *saboteur) connections() int {
 
 func (s *saboteur) close() {
 	s.l.Close()
+	s.hangUp()
+	s.wg.Wait()
+}
+
+// hangUp ends all connections.
+func (s *saboteur) hangUp() {
 	s.mu.Lock()
 	links := slices.Clone(s.links)
 	s.mu.Unlock()
 	for _, l := range links {
 		l.close()
 	}
-	s.wg.Wait()
 }
 
 func (s *saboteur) serve(client net.Conn) {

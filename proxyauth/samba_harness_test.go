@@ -38,11 +38,30 @@ func startSamba(t testing.TB, users map[string]string) *samba {
 
 	kdc, kpasswd := freePorts(t)
 	s := &samba{startServer(t, "samba", "log", users, nil, strconv.Itoa(kdc), strconv.Itoa(kpasswd))}
-	s.wait(t, time.Minute, func() bool {
+	s.answers(t)
+	return s
+}
+
+// answers waits until it does.
+func (s *samba) answers(t testing.TB) {
+	t.Helper()
+	s.wait(t, 2*time.Minute, func() bool {
 		_, err := os.Stat(filepath.Join(s.dir, "ready"))
 		return err == nil
 	})
-	return s
+}
+
+// restart ends the domain controller and starts it again, the time off later. After
+// the time outage it answers.
+func (s *samba) restart(t testing.TB, off time.Duration) (outage time.Duration) {
+	t.Helper()
+	begun := time.Now()
+	s.stop(t)
+	require.NoError(t, os.Remove(filepath.Join(s.dir, "ready")))
+	time.Sleep(off)
+	s.start(t)
+	s.answers(t)
+	return time.Since(begun)
 }
 
 // ntlmClient is Samba's own NTLM client, another implementation to compare with.

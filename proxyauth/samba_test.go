@@ -27,7 +27,7 @@ func TestSambaNTLM(t *testing.T) {
 
 	for i, w := range s.ways() {
 		t.Run(w.String()+" right", func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			tr := w.transport(t, o, alice)
 			for range 3 {
 				requireOK(t, tr, w.target(o))
@@ -49,12 +49,13 @@ func TestSambaNTLM(t *testing.T) {
 
 		// Alone, and for 50 goroutines at once.
 		t.Run(w.String()+" wrong", func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			name := []string{"wrong1", "wrong2", "wrong3", "wrong4"}[i]
 			tr := w.transport(t, o, proxyauth.UserPassword(`LABNT\`+name, "not it"))
 			together(t, 50, func() error { return fetchRejected(tr, w.target(o)) })
 			require.NoError(t, fetchRejected(tr, w.target(o)))
-			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 1, "407 NTLM3": 1}, statuses(w.log(t, o, 3)))
+			// Two attempts, since the first refusal might be one of that moment.
+			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 2, "407 NTLM3": 2}, statuses(w.log(t, o, 5)))
 		})
 
 		t.Run(w.String()+" users", func(t *testing.T) {
@@ -66,12 +67,12 @@ func TestSambaNTLM(t *testing.T) {
 				"пользователь@LAB.EXAMPLE": sambaUsers["пользователь"],
 				`LABNT\jäsøn`:              sambaUsers["jäsøn"],
 			} {
-				o := newOrigin(t)
+				o := s.newOrigin(t)
 				tr := w.transport(t, o, proxyauth.UserPassword(user, password))
 				require.NoError(t, fetchOK(tr, w.target(o)), user)
 			}
 			for _, user := range []string{`NOWHERE\alice`, "alice@nowhere.example", `LABNT\nobody`} {
-				o := newOrigin(t)
+				o := s.newOrigin(t)
 				tr := w.transport(t, o, proxyauth.UserPassword(user, sambaUsers["alice"]))
 				require.NoError(t, fetchRejected(tr, w.target(o)), user)
 			}
@@ -87,7 +88,7 @@ func TestSquidNTLM(t *testing.T) {
 	testNTLMLoad(t, s, proxyauth.UserPassword(`ANY\alice`, "open sesame"))
 	for _, w := range s.ways() {
 		t.Run(w.String()+" wrong", func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			tr := w.transport(t, o, proxyauth.UserPassword("alice", "not it"))
 			require.NoError(t, fetchRejected(tr, w.target(o)))
 			require.Equal(t, map[string]int{"407": 1, "407 NTLM1": 1, "407 NTLM3": 1}, statuses(w.log(t, o, 3)))
@@ -100,7 +101,7 @@ func TestSquidNTLM(t *testing.T) {
 func testNTLMLoad(t *testing.T, s *squid, source proxyauth.CredentialSource) {
 	for _, w := range s.ways() {
 		t.Run(w.String()+" load", func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			tr := w.transport(t, o, source)
 			tr.Base.MaxConnsPerHost = 50
 			concurrently(t, 50, 500, tr, w.target(o))
@@ -123,7 +124,7 @@ func testNTLMLoad(t *testing.T, s *squid, source proxyauth.CredentialSource) {
 		}
 		for name, stream := range map[string]bool{"GetBody": false, "stream": true} {
 			t.Run(w.String()+" POST "+name, func(t *testing.T) {
-				o := newOrigin(t)
+				o := s.newOrigin(t)
 				tr := w.transport(t, o, source)
 				require.NoError(t, postBig(tr, o, stream)) // cold
 				together(t, 20, func() error { return postBig(tr, o, stream) })

@@ -52,8 +52,16 @@ func schemeNamed(schemes []Scheme, name string) Scheme {
 // it.
 type traits struct {
 	clearText bool // whoever reads the header has the password
-	ambient   bool // may do without credentials of the source: it knows the user by other means
-	large     bool // the header grows with the user's account, and may become too large for a proxy
+	strength  int  // where a scheme has passed, none of less is used
+
+	// needsChallenge: nothing can be sent before there is a challenge, and each is for
+	// one conversation.
+	needsChallenge bool
+
+	ambient bool // may do without credentials of the source: it knows the user by other means
+	byRealm bool // the proof depends on the realm
+	logsIn  bool // accept may ask a KDC, which is an attempt at the account by itself
+	large   bool // the header grows with the user's account, and may become too large for a proxy
 }
 
 // proxyFacts are what a scheme gets to know of the proxy.
@@ -72,7 +80,8 @@ func (e unproven) Unwrap() error { return e.error }
 // A schemeError is a scheme's failure that is no refusal: another scheme may do.
 type schemeError struct {
 	err    error
-	remedy string // "": another scheme
+	remedy string // "": to use another scheme
+	once   bool   // where the scheme has passed before, only this request fails
 }
 
 func (e *schemeError) Error() string { return e.err.Error() }
@@ -95,6 +104,9 @@ func DefaultSchemes() []Scheme { return []Scheme{Negotiate(), NTLM(), Digest(), 
 type answerer struct {
 	auth  requestAuth
 	bound connectionAuth
+
+	// ticket: it proves itself by a ticket, with which no account can be locked.
+	ticket bool
 }
 
 // A connectionAuth is the connection-bound nature: the legs of a handshake run
@@ -133,8 +145,8 @@ type handshake interface {
 	// that is "". last says that the proxy can let the request pass then.
 	next(token68 string) (reply string, last bool, err error)
 
-	// bare says what a challenge without a token means, as the answer to the last
-	// leg or to another: nil is a refusal.
+	// bare says what a challenge without a token means, in answer to the last leg or
+	// to another one: nil is a refusal.
 	bare(last bool) *schemeError
 
 	// done checks the proxy's last token, which came with its consent; "" is
@@ -151,21 +163,23 @@ var errNotBase64 = errors.New("the proxy's token is not base64")
 // request, on any connection of its route, and is used by many at once.
 type requestAuth interface {
 	// authorize returns the Proxy-Authorization for one request: the one that
-	// is forwarded, or the CONNECT. own says that the requestAuth is this
-	// request's alone. An answer without a field means that the proxy must be
+	// is forwarded, or the CONNECT. own says that no other request uses this
+	// requestAuth. An answer without a field means that the proxy must be
 	// asked for a fresh challenge first.
 	authorize(req *http.Request, own bool) (answer, error)
 
-	// refused says what a 407 to a means, and returns what to answer next
-	// time where that is not a rejection.
-	refused(a answer, offers []challenge.Challenge) (requestAuth, refusal)
+	// challenged returns what answers the challenge of a 407 to a request that
+	// carried a, or nil if it cannot be answered; and how that challenge differs from
+	// the one before. A request whose a has no field was to get a challenge.
+	challenged(a answer, offers []challenge.Challenge) (requestAuth, difference)
+
+	// used reports whether the challenge was answered before, if it is good for one
+	// conversation only.
+	used() bool
 
 	// expires reports whether the proxy may refuse the right credentials at any
 	// time, for a fresh challenge.
 	expires() bool
-
-	// renew returns the same credentials for a fresh challenge.
-	renew(offers []challenge.Challenge) (requestAuth, bool)
 
 	// accepted checks the proxy's reply to a, which let the request pass. It
 	// returns what to use from now on if the proxy says so (else nil), and an
@@ -188,12 +202,10 @@ type answer struct {
 	digest  digest.Answer
 }
 
-// A refusal is what a 407 to an answer means.
-type refusal int
-
-const (
-	rejected  refusal = iota // the credentials are wrong
-	stale                    // only the nonce was too old
-	staleOwn                 // so it was, and the fresh one is for this request alone
-	overtaken                // the nonce was perhaps used out of order
-)
+// A difference is what a challenge says that the one before did not.
+type difference struct {
+	stale     bool // the nonce was too old
+	fresh     bool // another nonce, algorithm, quality of protection or opaque
+	overtaken bool // the nonce was perhaps used out of order
+	own       bool // each request needs a nonce to itself, so this one is not shared
+}

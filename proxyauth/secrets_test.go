@@ -151,7 +151,6 @@ func TestSecretsInProxyURL(t *testing.T) {
 
 // R35: what a proxy repeats where net/http's parser quotes it, or in its realm.
 func TestSecretsInMalformedAnswers(t *testing.T) {
-	w := newWorld(t)
 	for name, answer := range map[string]string{
 		"line":              "%s\r\n\r\n",
 		"status":            "HTTP/1.1 %s\r\n\r\n",
@@ -162,21 +161,24 @@ func TestSecretsInMalformedAnswers(t *testing.T) {
 	} {
 		for _, offer := range []string{`Basic realm="r"`, `Digest realm="r", nonce="abc"`} {
 			t.Run(name+"/"+offer, func(t *testing.T) {
-				s := w.scripted(func(req *http.Request) scripted.Answer {
-					field := req.Header.Get("Proxy-Authorization")
-					if field == "" {
-						return scripted.Challenges(offer)
+				inBubble(t, func(t *testing.T, w *world) {
+					s := w.scripted(func(req *http.Request) scripted.Answer {
+						field := req.Header.Get("Proxy-Authorization")
+						if field == "" {
+							return scripted.Challenges(offer)
+						}
+						_, token, _ := strings.Cut(field, " ")
+						return scripted.Raw(fmt.Sprintf(answer, strings.ReplaceAll(token, `"`, `\"`))).Then(scripted.HangUp())
+					})
+					tr := w.through(s) // watched
+					for _, target := range w.ways() {
+						_, _, err := fetch(tr, target)
+						require.Error(t, err)
+						time.Sleep(time.Hour) // until credentials go out again
 					}
-					_, token, _ := strings.Cut(field, " ")
-					return scripted.Raw(fmt.Sprintf(answer, strings.ReplaceAll(token, `"`, `\"`))).Then(scripted.HangUp())
-				})
-				tr := w.through(s) // watched
-				for _, target := range w.ways() {
-					_, _, err := fetch(tr, target)
+					_, err := tr.DialContext(t.Context(), "tcp", "origin.example:22")
 					require.Error(t, err)
-				}
-				_, err := tr.DialContext(t.Context(), "tcp", "origin.example:22")
-				require.Error(t, err)
+				})
 			})
 		}
 	}

@@ -27,6 +27,8 @@ type server struct {
 	name   string
 	dir    string // what is there: testdata/NAME/run
 	log    string // what of it tells why the server did not start
+	args   []string
+	env    []string
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
@@ -48,23 +50,31 @@ func startServer(t testing.TB, name, log string, users map[string]string, env []
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "users"), []byte(lines.String()), 0o600))
 
-	s := &server{name: name, dir: dir, log: log, exited: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join("..", "testdata", name, "run"), append([]string{dir}, args...)...)
-	s.cmd.Env = append(os.Environ(), env...)
+	s := &server{name: name, dir: dir, log: log, args: append([]string{dir}, args...), env: append(os.Environ(), env...)}
+	s.start(t)
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+// start runs the server, again after stop.
+func (s *server) start(t testing.TB) {
+	t.Helper()
+	s.exited = make(chan struct{})
+	s.cmd = exec.Command(filepath.Join("..", "testdata", s.name, "run"), s.args...)
+	s.cmd.Env = s.env
 	// A file and not a buffer: for a buffer, Wait would wait for the children, too.
-	stderr, err := os.Create(filepath.Join(dir, "stderr"))
+	stderr, err := os.Create(filepath.Join(s.dir, "stderr"))
 	require.NoError(t, err)
 	defer stderr.Close()
 	s.cmd.Stdout, s.cmd.Stderr = stderr, stderr
 	// A group of its own, so that children that outlive it can be killed.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, s.cmd.Start())
+	cmd, exited := s.cmd, s.exited
 	go func() {
-		defer close(s.exited)
-		_ = s.cmd.Wait()
+		defer close(exited)
+		_ = cmd.Wait()
 	}()
-	t.Cleanup(func() { s.stop(t) })
-	return s
 }
 
 // wait returns when the server is ready.
@@ -82,7 +92,7 @@ func (s *server) wait(t testing.TB, patience time.Duration, ready func() bool) {
 	}
 }
 
-// stop ends the server, the first time.
+// stop ends the server, if it runs.
 func (s *server) stop(t testing.TB) {
 	select {
 	case <-s.exited:

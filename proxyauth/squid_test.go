@@ -176,7 +176,7 @@ func TestSquid(t *testing.T) {
 
 			for _, w := range s.ways() {
 				t.Run(w.String()+" right", func(t *testing.T) {
-					o, user := newOrigin(t), newUser()
+					o, user := s.newOrigin(t), newUser()
 					tr := w.transport(t, o, proxyauth.UserPassword(user, password))
 					requireOK(t, tr, w.target(o))
 					requireOK(t, tr, w.target(o)) // by the same connection
@@ -196,14 +196,17 @@ func TestSquid(t *testing.T) {
 
 				for _, n := range []int{1, 50} {
 					t.Run(fmt.Sprint(w, " wrong at once ", n), func(t *testing.T) {
-						o, user := newOrigin(t), newUser()
+						o, user := s.newOrigin(t), newUser()
 						tr := w.transport(t, o, proxyauth.UserPassword(user, "wrong"))
 						rejected := func() error { return fetchRejected(tr, w.target(o)) }
 						together(t, n, rejected)
-						require.NoError(t, rejected()) // later, without traffic
+						require.NoError(t, rejected()) // the second attempt, if it is one
+						require.NoError(t, rejected()) // without traffic
 
-						want := []squidEntry{w.entry(o, 407, "", ""), w.entry(o, 407, user, scheme)}
-						require.Equal(t, want, w.log(t, o, len(want)))
+						counts := statuses(w.log(t, o, 3))
+						require.Equal(t, 2, counts["407 "+scheme])
+						require.LessOrEqual(t, counts["407"], 2) // a nonce for each
+						require.Len(t, counts, 2)
 						require.Empty(t, o.received())
 					})
 				}
@@ -211,7 +214,7 @@ func TestSquid(t *testing.T) {
 				t.Run(w.String()+" none", func(t *testing.T) {
 					t.Setenv("PROXY_USER", "")
 					t.Setenv("PROXY_PASS", "")
-					o := newOrigin(t)
+					o := s.newOrigin(t)
 					_, _, err := fetch(w.transport(t, o, nil), w.target(o))
 					require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
 
@@ -245,7 +248,7 @@ func TestSquidNames(t *testing.T) {
 
 					check := func(name string, w squidWay, source proxyauth.CredentialSource) {
 						t.Run(strings.Join([]string{user, w.String(), name}, " "), func(t *testing.T) {
-							o := newOrigin(t)
+							o := s.newOrigin(t)
 							tr := w.transport(t, o, source)
 							requireOK(t, tr, w.target(o))
 							tr.CloseIdleConnections()
@@ -302,7 +305,7 @@ func TestSquidNonceMaxCount(t *testing.T) {
 	s := startSquid(t, "digest", alice, "NONCE_MAX_COUNT=5")
 	for _, w := range s.ways() {
 		t.Run(w.String(), func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			tr := w.transport(t, o, proxyauth.UserPassword("alice", alice["alice"]))
 			tr.Base.MaxIdleConnsPerHost = goroutines
 			tr.Base.DisableKeepAlives = w.method == "CONNECT" // a CONNECT for each
@@ -325,9 +328,8 @@ func TestSquidNonceMaxCount(t *testing.T) {
 	}
 }
 
-// R6, R8: the stronger scheme is taken, wherever it stands. Wrong credentials may
-// be tried with the other one too, and that is all. (squid 5 offers only Digest
-// after a wrong Digest, so that there it is one attempt.)
+// R6, R8: the stronger scheme is taken, wherever it stands. Wrong credentials are
+// tried with the other one too, and that is all.
 func TestSquidBothSchemes(t *testing.T) {
 	t.Parallel()
 	for _, order := range []string{"digest basic", "basic digest"} {
@@ -338,7 +340,7 @@ func TestSquidBothSchemes(t *testing.T) {
 			s := startSquid(t, order, users)
 			for _, w := range s.ways() {
 				t.Run(w.String()+" right", func(t *testing.T) {
-					o := newOrigin(t)
+					o := s.newOrigin(t)
 					tr := w.transport(t, o, proxyauth.UserPassword("alice", "open sesame"))
 					requireOK(t, tr, w.target(o))
 					tr.CloseIdleConnections()
@@ -346,15 +348,17 @@ func TestSquidBothSchemes(t *testing.T) {
 					require.Equal(t, want, w.log(t, o, len(want)))
 				})
 				t.Run(w.String()+" wrong", func(t *testing.T) {
-					o, user := newOrigin(t), w.String()
+					o, user := s.newOrigin(t), w.String()
 					tr := w.transport(t, o, proxyauth.UserPassword(user, "wrong"))
 					together(t, 50, func() error {
 						return fetchRejected(tr, w.target(o))
 					})
-					want := []squidEntry{w.entry(o, 407, "", ""), w.entry(o, 407, user, "Digest"), w.entry(o, 407, user, "Basic")}
-					got := w.log(t, o, 2)
-					require.LessOrEqual(t, len(got), len(want))
-					require.Equal(t, want[:len(got)], got)
+					require.NoError(t, fetchRejected(tr, w.target(o)))
+					counts := statuses(w.log(t, o, 3))
+					require.Equal(t, 1, counts["407 Digest"])
+					require.Equal(t, 1, counts["407 Basic"])
+					require.LessOrEqual(t, counts["407"], 2)
+					require.Len(t, counts, 3)
 					require.Empty(t, o.received())
 				})
 			}
@@ -378,7 +382,7 @@ func TestSquidBurst(t *testing.T) {
 			s := startSquid(t, "digest", alice, "NONCE_MAX_COUNT=100000", "SQUID_EXTRA="+extra)
 			for _, w := range s.ways() {
 				t.Run(w.String(), func(t *testing.T) {
-					o := newOrigin(t)
+					o := s.newOrigin(t)
 					tr := w.transport(t, o, proxyauth.UserPassword("alice", alice["alice"]))
 					tr.Base.MaxConnsPerHost = conns
 					tr.Base.MaxIdleConnsPerHost = conns
@@ -422,7 +426,7 @@ func TestSquidTunnel(t *testing.T) {
 			continue
 		}
 		t.Run(w.proxy.Scheme+" HTTP2", func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			tr := w.transport(t, o, source)
 			tr.Base.ForceAttemptHTTP2 = true
 			// For the proxy too: its certificate in Base's pool, and never HTTP/2.
@@ -448,7 +452,7 @@ func TestSquidTunnel(t *testing.T) {
 		})
 
 		t.Run(w.proxy.Scheme+" DialContext", func(t *testing.T) {
-			o := newOrigin(t)
+			o := s.newOrigin(t)
 			addr, ended := startEcho(t)
 			logged := len(s.Log(t))
 			tr := w.transport(t, o, source)

@@ -12,7 +12,10 @@ type Stats struct {
 	Tunnels    int64 // opened by CONNECT
 	Challenges int64 // answers 407
 	Handshakes int64 // begun, by NTLM and Negotiate
-	Rejections int64 // credentials refused by a proxy
+	Attempts   int64 // at an account: answers to credentials by which a directory can check a password; a Kerberos ticket makes none
+	Rejections int64 // of the attempts, those that were refused
+	Unclear    int64 // of the attempts, answers that may be a refusal or not: 401 and 403 to CONNECT, a connection that ended, a timeout
+	NotSent    int64 // requests that failed without being sent, since their credentials are held back
 	Retries    int64 // attempts repeated by Transport.Retry
 
 	// Bytes between the Transport and its proxies, TLS included. Connections
@@ -22,7 +25,7 @@ type Stats struct {
 
 // counters are the Stats as they grow.
 type counters struct {
-	exchanges, reused, tunnels, challenges, handshakes, rejections, retries, sent, received atomic.Int64
+	exchanges, reused, tunnels, challenges, handshakes, notSent, retries, sent, received atomic.Int64
 }
 
 // traffic is the [carrier.Traffic] of one proxy: bytes count in the Stats, lost
@@ -42,14 +45,17 @@ func (t *Transport) Stats() Stats {
 	if c == nil {
 		return Stats{}
 	}
-	n := &c.counters
+	n, account := &c.counters, c.guard.Counts()
 	return Stats{
 		Exchanges:     n.exchanges.Load(),
 		Reused:        n.reused.Load(),
 		Tunnels:       n.tunnels.Load(),
 		Challenges:    n.challenges.Load(),
 		Handshakes:    n.handshakes.Load(),
-		Rejections:    n.rejections.Load(),
+		Attempts:      account.Attempts,
+		Rejections:    account.Refusals,
+		Unclear:       account.Unclear,
+		NotSent:       n.notSent.Load(),
 		Retries:       n.retries.Load(),
 		BytesSent:     n.sent.Load(),
 		BytesReceived: n.received.Load(),

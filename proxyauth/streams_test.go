@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
@@ -222,5 +224,44 @@ func TestOwnAuthorizationOfStream(t *testing.T) {
 		require.NoError(t, err)
 		resp.Body.Close()
 		require.Equal(t, 200, resp.StatusCode)
+	}
+}
+
+// R32, R38: four long uploads of streams, with which everything begins at once, do not
+// wait for each other: when the proxy has asked for the body of one, the next may try.
+// More than four wait, since some proxies ask for a body before they refuse it.
+func TestLongUploadsAtFirst(t *testing.T) {
+	for name, auth := range map[string]proxytest.Auth{
+		"Basic": proxytest.Basic{Realm: "r"}, "Digest": proxytest.Digest{Realm: "r"}, "NTLM": proxytest.NTLM{},
+		"NTLM inside Negotiate": proxytest.Negotiate{NTLM: &proxytest.NTLM{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, w *world) {
+				p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{auth}, Users: alice})
+				tr := w.newTransport(p)
+				var wg sync.WaitGroup
+				for range 4 {
+					wg.Go(func() {
+						r, body := io.Pipe()
+						go func() {
+							for range 5 {
+								time.Sleep(20 * time.Second)
+								body.Write([]byte("part "))
+							}
+							body.Close()
+						}()
+						resp, err := (&http.Client{Transport: tr}).Post(w.HTTP.URL, "text/plain", r)
+						r.Close()
+						if assert.NoError(t, err) {
+							resp.Body.Close()
+							assert.Equal(t, 200, resp.StatusCode)
+						}
+					})
+				}
+				wg.Wait()
+				require.Zero(t, tr.Stats().NotSent)
+			})
+		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
 )
 
 // A Transport is an [http.RoundTripper] that gets through proxies which demand
@@ -46,16 +47,18 @@ type Transport struct {
 	// Nil means Base.Proxy. Without a proxy a request goes as it is.
 	Proxy func(*http.Request) (*url.URL, error)
 
-	// Credentials supplies user names and passwords; where it has none, the
-	// userinfo of the proxy URL is taken. Nil means the userinfo of the proxy
-	// URL, else the environment: see EnvironmentCredentials.
+	// Credentials supplies user names and passwords, and is asked for each
+	// request; where it has none, the userinfo of the proxy URL is taken. Nil
+	// means the userinfo of the proxy URL, else the environment: see
+	// EnvironmentCredentials.
 	Credentials CredentialSource
 
 	// Schemes are those that may be used, in order of preference. Nil means
 	// DefaultSchemes(). With one alone no challenge is waited for: Basic and
 	// Negotiate send at once and NTLM begins its handshake; Digest needs the
-	// nonce of a challenge. Credentials that a proxy rejects by one scheme are tried
-	// once more by the next one it offers: two attempts at the account at most.
+	// nonce of a challenge. Credentials that never passed, and that a proxy refuses
+	// by one scheme, are tried once more by the next one it offers: two attempts at
+	// the account at most. Those that have passed are tried by no other.
 	Schemes []Scheme
 
 	// ProxyTLSClientConfig is for the connection to https:// proxies. Nil
@@ -67,10 +70,17 @@ type Transport struct {
 	// not TLS, since anyone on the way can read the password.
 	ForbidCleartextBasic bool
 
-	// RejectedFor is how long credentials that a proxy rejected are not sent
-	// to it again, so that a client does not lock an account; requests fail at
-	// once meanwhile, unless the source gives other credentials. Zero means 15
-	// minutes; negative means for as long as the Transport lives.
+	// RejectedFor is how long credentials that never passed, and that a proxy
+	// has refused twice, are not sent to it again, so that a client does not
+	// lock an account. It is the least time: after each further refusal it is
+	// twice as long, up to 4 hours. Requests fail at once meanwhile, unless the
+	// source gives other credentials; AuthError.NextTry says for how long. Zero
+	// means 31 minutes, since directories count failures for 30. Negative means
+	// until ForgetRejections.
+	//
+	// Credentials that have passed are not held back for one refusal. After a
+	// second they are for 20 seconds, then for longer, up to RejectedFor; if that
+	// is negative, until ForgetRejections as well. See guides/security.md.
 	RejectedFor time.Duration
 
 	// Resolver resolves the names of targets, so that the proxy is asked for
@@ -84,11 +94,12 @@ type Transport struct {
 	// &RetryPolicy{} repeats 3 times, after about 1, 2 and 4 seconds.
 	Retry *RetryPolicy
 
-	// Logger gets events about authentication, never secrets: each leg at
-	// level Debug, the first success of credentials at Info, credentials that
-	// were rejected and retries at Warn. Their keys are proxy, target, scheme,
-	// realm, leg, outcome, status, duration, source, tried and error, where
-	// they apply. Nil is silent.
+	// Logger gets events about authentication, never secrets. At level Debug:
+	// each leg, and a scheme that fails. At Info: the first success of
+	// credentials, and when they are good again. At Warn: credentials that never
+	// passed and are refused; others that become suspect; all that are held back;
+	// and retries. Their keys are proxy, target, scheme, realm, leg, outcome,
+	// status, duration, source, pause and error, where they apply. Nil is silent.
 	Logger *slog.Logger
 
 	environment CredentialFunc // for nil Credentials; nil: EnvironmentCredentials()
@@ -106,11 +117,6 @@ func (t *Transport) Format(f fmt.State, _ rune) { io.WriteString(f, "proxyauth.T
 // a Transport of this package there.
 var startTransport, _ = http.DefaultTransport.(*http.Transport)
 
-const (
-	defaultRejectedFor = 15 * time.Minute
-	forGood            = 1 << 62
-)
-
 // A core is a Transport's settings, complete and fixed at its first use, and
 // its routes.
 type core struct {
@@ -123,12 +129,12 @@ type core struct {
 	schemes     []Scheme
 	proxyTLS    *tls.Config
 	noClearText bool
-	rejectedFor time.Duration
 	resolver    *net.Resolver // nil: the proxy's
 	retry       *RetryPolicy  // nil: none
 	log         *slog.Logger
 
 	counters counters
+	guard    *lockout.Guard
 
 	mu     sync.RWMutex
 	routes map[routeKey]*route
@@ -153,7 +159,6 @@ func (t *Transport) settings() *core {
 			variables:   t.variables,
 			schemes:     t.Schemes,
 			noClearText: t.ForbidCleartextBasic,
-			rejectedFor: t.RejectedFor,
 			resolver:    t.Resolver,
 			retry:       t.Retry,
 			log:         t.Logger,
@@ -175,13 +180,8 @@ func (t *Transport) settings() *core {
 		if c.schemes == nil {
 			c.schemes = DefaultSchemes()
 		}
+		c.guard = lockout.NewGuard(t.RejectedFor)
 		c.proxyTLS = carrier.TLSConfig(t.ProxyTLSClientConfig, c.base.TLSClientConfig)
-		switch {
-		case c.rejectedFor == 0:
-			c.rejectedFor = defaultRejectedFor
-		case c.rejectedFor < 0:
-			c.rejectedFor = forGood
-		}
 		if c.log == nil {
 			c.log = slog.New(slog.DiscardHandler)
 		}
@@ -195,9 +195,10 @@ func (t *Transport) settings() *core {
 // and never returns a proxy's 407: see [AuthError].
 //
 // A 407 through a tunnel or without a proxy is the origin's, and a response like
-// any other. A forwarded one with a challenge counts as the proxy's; one without a
-// challenge is returned, if the proxy has let the same credentials pass before
-// (RFC 9110 §11.7.1, §15.5.8).
+// any other. A forwarded one with a challenge counts as the proxy's. One without a
+// challenge is returned where the request carried credentials that answered a
+// challenge or had passed before, or where its target needs none: then it is an
+// origin's (RFC 9110 §11.7.1, §15.5.8).
 //
 // A body goes out once, where the protocol allows it. So while nothing is known of
 // a proxy, an http:// request whose body cannot be rewound (it has no GetBody)
@@ -245,6 +246,15 @@ func (t *Transport) CloseIdleConnections() {
 	defer c.mu.RUnlock()
 	for _, r := range c.routes {
 		r.closeIdle()
+	}
+}
+
+// ForgetRejections forgets which credentials proxies have refused, or have answered
+// unclearly: somebody has unlocked the account, or has set the right password at the
+// proxy. They are sent again with the next request, and have two attempts again.
+func (t *Transport) ForgetRejections() {
+	if c := t.core.Load(); c != nil {
+		c.guard.Forget()
 	}
 }
 

@@ -103,7 +103,7 @@ func (r *route) connect(ctx context.Context, addr string, raw bool) (net.Conn, e
 
 // refusal is the error about an answer that opens no tunnel.
 func (c *connecting) refusal(resp *http.Response) *ConnectError {
-	if c.refused != nil {
+	if c.refused != nil || resp.StatusCode/100 == 2 {
 		return c.refused
 	}
 	d := denial{resp: resp, hangUp: c.hangUp}
@@ -126,11 +126,13 @@ type connecting struct {
 
 	refused *ConnectError // made once, since it takes the proxy's page
 
+	late    func(*http.Response, error) // takes in the answer to the next leg if the caller has given up; nil: nobody does
+	pending bool                        // the caller gave up the last leg, whose answer is taken in when it comes
+
 	// The last leg:
-	conn          net.Conn
-	in            *bufio.Reader
-	limit         *io.LimitedReader // below in
+	line          *line
 	authorization []string
+	asked         bool // it may have left
 
 	sent []string // values of Proxy-Authorization in all legs
 }
@@ -138,10 +140,14 @@ type connecting struct {
 func (c *connecting) request() *http.Request { return c.req }
 
 func (c *connecting) close() {
-	if c.conn != nil {
-		c.conn.Close()
+	if c.line != nil {
+		c.line.conn.Close()
 	}
 }
+
+func (c *connecting) tries(_ func(), late func(*http.Response, error)) { c.late = late }
+
+func (c *connecting) left() (left, pending bool) { return c.asked, c.pending }
 
 // hangUp closes the connection: a body that [http.ReadResponse] made cannot be
 // closed while it is read.
@@ -166,14 +172,18 @@ func (c *connecting) probe() (*http.Response, error) { return c.send(nil, false)
 // dial opens a new connection in place of the last.
 func (c *connecting) dial() (err error) {
 	c.close()
-	c.in = nil
+	c.line = nil
 	ctx := c.req.Context()
-	c.conn, err = c.r.dialer.Dial(ctx, httptrace.ContextClientTrace(ctx), c.raw)
+	conn, err := c.r.dialer.Dial(ctx, httptrace.ContextClientTrace(ctx), c.raw)
+	if err == nil {
+		c.line = &line{conn: conn}
+	}
 	return err
 }
 
 // leg asks for the tunnel on the connection.
 func (c *connecting) leg(authorization []string) (*http.Response, error) {
+	c.asked = false
 	ctx := c.req.Context()
 	header, err := c.header(ctx)
 	if err != nil {
@@ -188,12 +198,7 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn := c.conn
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	resp, err := c.exchange()
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
+	resp, err := c.ask(ctx)
 	if err != nil {
 		c.close()
 		if ctx.Err() != nil {
@@ -215,17 +220,62 @@ func (c *connecting) leg(authorization []string) (*http.Response, error) {
 	return resp, nil
 }
 
-// pin opens the connection that becomes the tunnel.
-func (c *connecting) pin(*standing) (peer, bool, error) {
+// ask writes the CONNECT and reads the answer. With c.late it goes on when ctx has
+// ended, until connectTimeout; c has lost its connection to that then.
+func (c *connecting) ask(ctx context.Context) (*http.Response, error) {
+	l, late, max := c.line, c.late, c.r.t.base.MaxResponseHeaderBytes
+	c.late, c.pending, c.asked = nil, false, true
+	if max <= 0 {
+		max = maxConnectHeader
+	}
+	if late == nil {
+		stop := context.AfterFunc(ctx, func() { l.conn.SetDeadline(time.Unix(1, 0)) })
+		resp, err := l.ask(c.req, max)
+		if !stop() && err == nil {
+			err = context.Cause(ctx)
+		}
+		return resp, err
+	}
+	type answer struct {
+		resp *http.Response
+		err  error
+	}
+	answers, gaveUp := make(chan answer), make(chan struct{})
+	l.conn.SetDeadline(time.Now().Add(connectTimeout))
+	go func() {
+		resp, err := l.ask(c.req, max)
+		select {
+		case answers <- answer{resp, err}:
+		case <-gaveUp:
+			late(resp, err)
+			l.conn.Close()
+		}
+	}()
+	select {
+	case a := <-answers:
+		l.conn.SetDeadline(time.Time{})
+		return a.resp, a.err
+	case <-ctx.Done():
+		close(gaveUp)
+		c.line, c.pending = nil, true
+		return nil, context.Cause(ctx)
+	}
+}
+
+// pin opens the connection that becomes the tunnel. None is authenticated before.
+func (c *connecting) pin(_ *plan, want wanted) (to peer, authenticated, ok bool, err error) {
+	if want == authenticatedOnly {
+		return peer{}, false, false, nil
+	}
 	if err := c.dial(); err != nil {
-		return peer{}, false, err
+		return peer{}, false, false, err
 	}
-	p := peer{host: c.r.url.Hostname()}
-	if secure, ok := c.conn.(*tls.Conn); ok && c.r.url.Scheme == "https" {
+	to = peer{host: c.r.url.Hostname()}
+	if secure, ok := c.line.conn.(*tls.Conn); ok && c.r.url.Scheme == "https" {
 		state := secure.ConnectionState()
-		p.tls = &state
+		to.tls = &state
 	}
-	return p, false, nil
+	return to, false, true, nil
 }
 
 func (c *connecting) unpin() { c.close() }
@@ -242,7 +292,7 @@ func (c *connecting) keep(resp *http.Response) bool {
 	if !framed || resp.Close && !old || httpguts.HeaderValuesContainsToken(resp.Header["Proxy-Connection"], "close") {
 		return false
 	}
-	conn := c.conn
+	conn := c.line.conn
 	ctx, cancel := context.WithTimeout(c.req.Context(), keepFor)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
@@ -269,24 +319,27 @@ func (c *connecting) header(ctx context.Context) (http.Header, error) {
 	return header, nil
 }
 
-// exchange writes the CONNECT and reads the header of the answer.
-func (c *connecting) exchange() (*http.Response, error) {
-	if err := c.req.Write(c.conn); err != nil {
+// A line is a connection on which a proxy is asked for a tunnel.
+type line struct {
+	conn  net.Conn
+	in    *bufio.Reader
+	limit *io.LimitedReader // below in
+}
+
+// ask writes the CONNECT and reads the header of the answer, up to max bytes.
+func (l *line) ask(req *http.Request, max int64) (*http.Response, error) {
+	if err := req.Write(l.conn); err != nil {
 		return nil, err
 	}
-	max := c.r.t.base.MaxResponseHeaderBytes
-	if max <= 0 {
-		max = maxConnectHeader
+	if l.in == nil {
+		l.limit = &io.LimitedReader{R: l.conn}
+		l.in = bufio.NewReader(l.limit)
 	}
-	if c.in == nil {
-		c.limit = &io.LimitedReader{R: c.conn}
-		c.in = bufio.NewReader(c.limit)
-	}
-	c.limit.N = max
+	l.limit.N = max
 	for {
-		resp, err := carrier.ReadConnectAnswer(c.in, c.req)
+		resp, err := carrier.ReadConnectAnswer(l.in, req)
 		switch {
-		case err != nil && c.limit.N <= 0:
+		case err != nil && l.limit.N <= 0:
 			return nil, fmt.Errorf("the answer's header is longer than %d bytes", max)
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, fmt.Errorf("the proxy closed the connection without an answer: %w", err)
@@ -295,7 +348,7 @@ func (c *connecting) exchange() (*http.Response, error) {
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("the proxy answered 101 Switching Protocols")
 		case resp.StatusCode >= 200:
-			c.limit.N = 1 << 62
+			l.limit.N = 1 << 62
 			return resp, nil
 		}
 		// 1xx, all of them within max bytes
@@ -305,9 +358,10 @@ func (c *connecting) exchange() (*http.Response, error) {
 // tunnel returns the connection, which is the caller's from now on. What the
 // target sent together with the proxy's answer comes first.
 func (c *connecting) tunnel() net.Conn {
-	if n := c.in.Buffered(); n > 0 {
-		early, _ := c.in.Peek(n)
-		return carrier.NewEarlyConn(c.conn, early)
+	l := c.line
+	if n := l.in.Buffered(); n > 0 {
+		early, _ := l.in.Peek(n)
+		return carrier.NewEarlyConn(l.conn, early)
 	}
-	return c.conn
+	return l.conn
 }

@@ -476,8 +476,11 @@ func TestErrors(t *testing.T) {
 	tunnelText, _ := io.ReadAll(resp.Body)
 	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
 	require.Contains(t, string(tunnelText), "rejected the credentials")
-	require.NotContains(t, text+string(tunnelText), "hush")
-	require.Equal(t, 1, w.proxy.Attempts("alice"))
+	require.Equal(t, 2, w.proxy.Attempts("alice"))
+	_, again := w.get(t, plainURL)
+	require.Contains(t, again, "this request was not sent")
+	require.Equal(t, 2, w.proxy.Attempts("alice"))
+	require.NotContains(t, text+string(tunnelText)+again, "hush")
 	require.Contains(t, w.relay.status().String(), "rejected the credentials")
 	require.NotContains(t, w.relay.status().String(), "hush")
 

@@ -53,7 +53,10 @@ type authentication struct {
 	Tunnels       int64 `json:"tunnels"`
 	Challenges    int64 `json:"challenges"`
 	Handshakes    int64 `json:"handshakes"`
+	Attempts      int64 `json:"attempts"`
 	Rejections    int64 `json:"rejections"`
+	Unclear       int64 `json:"unclear"`
+	NotSent       int64 `json:"not_sent"`
 	Retries       int64 `json:"retries"`
 	BytesSent     int64 `json:"bytes_sent"`
 	BytesReceived int64 `json:"bytes_received"`
@@ -124,7 +127,7 @@ func (s status) String() string {
 	line("to upstream", "%d bytes", s.Sent)
 	line("from upstream", "%d bytes (tunnels count when they end)", s.Received)
 	a := s.Authentication
-	line("authentication", "%d requests to proxies, %d without a 407; %d handshakes, %d credentials rejected", a.Exchanges, a.Reused, a.Handshakes, a.Rejections)
+	line("authentication", "%d requests to proxies, %d without a 407; %d handshakes, credentials rejected %d times, %d requests held back", a.Exchanges, a.Reused, a.Handshakes, a.Rejections, a.NotSent)
 	if s.LastError != "" {
 		line("last error", "%s %s", s.LastErrorAt, s.LastError)
 	}

@@ -18,7 +18,7 @@ import (
 // libraries are the packages whose messages a user of the library can meet.
 var libraries = []string{
 	"proxyauth", "proxyauth/internal/carrier", "proxyauth/internal/challenge", "proxyauth/internal/env", "proxyauth/internal/hostname",
-	"proxyauth/internal/secret", "negotiate", "ntlm", "digest",
+	"proxyauth/internal/lockout", "proxyauth/internal/secret", "proxyauth/internal/verdict", "negotiate", "ntlm", "digest",
 }
 
 // details are the sources whose messages follow on those of another, which the
@@ -29,6 +29,7 @@ var details = map[string]string{
 	"proxyauth/diagnose_schemes.go":         "as diagnose.go",
 	"proxyauth/diagnose_target.go":          "as diagnose.go",
 	"proxyauth/diagnose_environment.go":     "as diagnose.go",
+	"proxyauth/diagnose_proxy.go":           "as diagnose.go",
 	"proxyauth/report.go":                   "as diagnose.go",
 	"proxyauth/internal/env/describe.go":    "as diagnose.go",
 	"proxyauth/internal/challenge/parse.go": `after "malformed … challenge: "`,
@@ -42,27 +43,28 @@ var details = map[string]string{
 // unquoted are literals, by their beginning, that look like messages and need
 // not be in the guide, and why.
 var unquoted = map[string]string{
-	"proxyauth: the leg has ended":     "net/http gets it, whose request has ended",
-	"[libdefaults]":                    "a part of krb5.conf",
-	"once more, without Expect":        "the request is sent again, and nobody told",
-	"the connection had ended":         "the connection is replaced, and nobody told",
-	"the route's standing has changed": "the request goes on otherwise, and nobody is told",
-	"the pool is out of use":           "the request waits in another one, and nobody is told",
-	"proxy rejected credentials":       "a log event, through a function",
-	"with a ticket for %s":             "a report of Diagnose",
-	"the environment (ticket cache":    "names a source in other messages",
-	"ticket of %s by the %s":           "a ticket, printed",
-	"proxyauth: response body":         "a response's body, printed",
-	"net/http: ":                       "what net/http says, to know it by",
-	"http: server closed idle":         "what net/http says, to know it by",
-	"2006-01-02":                       "a layout of time",
-	"error decrypting AS_REP":          "what gokrb5 says, to know it by",
-	"clock skew with KDC":              "what gokrb5 says, to know it by",
-	"negotiate: nobody waits":          "told to the function of BeforeLogin, since nobody waits",
-	"matching key not found":           "what gokrb5 says, to know it by",
-	"no KDC SRV records":               "what gokrb5 says, to know it by",
-	"does not have any defined KDCs":   "what gokrb5 says, to know it by",
-	"error sending to":                 "what gokrb5 says, to know it by",
+	"proxyauth: the leg has ended":   "net/http gets it, whose request has ended",
+	"once more, by another plan":     "the request goes on otherwise, and nobody is told",
+	"proxy credentials are":          "log events, through a function",
+	"[libdefaults]":                  "a part of krb5.conf",
+	"once more, without Expect":      "the request is sent again, and nobody told",
+	"once more, on another conn":     "the connection is replaced, and nobody told",
+	"the pool is out of use":         "the request waits in another one, and nobody is told",
+	"proxy rejected credentials":     "a log event, through a function",
+	"with a ticket for %s":           "a report of Diagnose",
+	"the environment (ticket cache":  "names a source in other messages",
+	"ticket of %s by the %s":         "a ticket, printed",
+	"proxyauth: response body":       "a response's body, printed",
+	"net/http: ":                     "what net/http says, to know it by",
+	"http: server closed idle":       "what net/http says, to know it by",
+	"2006-01-02":                     "a layout of time",
+	"error decrypting AS_REP":        "what gokrb5 says, to know it by",
+	"clock skew with KDC":            "what gokrb5 says, to know it by",
+	"negotiate: nobody waits":        "told to the function of BeforeLogin, since nobody waits",
+	"matching key not found":         "what gokrb5 says, to know it by",
+	"no KDC SRV records":             "what gokrb5 says, to know it by",
+	"does not have any defined KDCs": "what gokrb5 says, to know it by",
+	"error sending to":               "what gokrb5 says, to know it by",
 }
 
 // The reverse of TestErrorMessages: the guide to troubleshooting quotes every

@@ -101,6 +101,23 @@ func produced(t *testing.T) map[string]string {
 	wrong := p.transport("alice", "wrong")
 	got["wrong password"] = said(t, wrong, target)
 	got["wrong password, again"] = said(t, wrong, target)
+	once := p.transport("alice", "wrong")
+	once.Schemes = []proxyauth.Scheme{proxyauth.Digest()}
+	got["wrong password, once"] = said(t, once, target)
+	never := p.transport("alice", "wrong")
+	never.RejectedFor = -1
+	got["wrong password, for good"] = said(t, never, target)
+	got["denied"] = denied(t)
+	got["downgrade"] = said(t, through(t, "http://proxy.corp:3128", dialOnly(scripted(t, func(req *http.Request) string {
+		if req.Header.Get("Proxy-Authorization") != "" {
+			return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"corp\"\r\nContent-Length: 0\r\n\r\n"
+		}
+		return "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest realm=\"corp\", nonce=\"n\"\r\nContent-Length: 0\r\n\r\n"
+	})), "alice", "secret"), target)
+	got["asks for nothing"] = said(t, through(t, "http://proxy.corp:3128", dialOnly(scripted(t, func(*http.Request) string {
+		return "HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n"
+	})), "alice", "secret"), target)
+	got["held"] = held(t)
 	ntlm := p.transport("alice", "secret")
 	ntlm.Schemes = []proxyauth.Scheme{proxyauth.NTLM()}
 	got["not offered"] = said(t, ntlm, target)
@@ -215,6 +232,35 @@ type vault struct{}
 
 func (vault) ProxyCredentials(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
 	return proxyauth.Credentials{}, errors.New("vault: permission denied")
+}
+
+// denied asks for a target that the proxy denies by 407, after another has passed.
+func denied(t *testing.T) string {
+	p := newPlace(t, proxytest.New, proxytest.Config{
+		Auth: []proxytest.Auth{proxytest.Basic{Realm: "corp"}}, Behaviour: proxytest.Behaviour{Denied: []string{"api.example.com"}},
+	})
+	tr := p.transport("alice", "secret")
+	conn, err := tr.DialContext(t.Context(), "tcp", "other.example.com:443")
+	require.NoError(t, err)
+	conn.Close()
+	return said(t, tr, target)
+}
+
+// held asks with a third password, when a proxy has answered two others by 403.
+func held(t *testing.T) (text string) {
+	p := newPlace(t, proxytest.New, proxytest.Config{
+		Auth: []proxytest.Auth{proxytest.Basic{Realm: "corp"}}, Behaviour: proxytest.Behaviour{RefuseWith: 403},
+	})
+	password := ""
+	tr := p.transport("alice", "")
+	tr.Credentials = proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		return proxyauth.Credentials{Username: "alice", Password: password}, nil
+	})
+	for _, password = range []string{"wrong", "also wrong", "a guess"} {
+		text = said(t, tr, target)
+	}
+	require.Equal(t, 2, p.proxy.Attempts("alice"))
+	return text
 }
 
 // hangsUp closes each connection after its first request.

@@ -1,0 +1,206 @@
+package proxyauth
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
+)
+
+// reachProxy dials the proxy: name, TCP and TLS.
+func (d *diagnosis) reachProxy() (net.Conn, bool) {
+	var reached atomic.Pointer[string] // for a dial that goes on to fail
+	ctx := httptrace.WithClientTrace(d.ctx, &httptrace.ClientTrace{ConnectDone: func(_, addr string, err error) {
+		if err == nil {
+			reached.Store(&addr)
+		}
+	}})
+	conn, err := d.r.dialer.Dial(ctx, nil, true)
+	var dial *carrier.DialError
+	if !errors.As(err, &dial) {
+		d.reached(hostname.OfURL(d.r.url), conn, nil, "")
+		if secure, ok := conn.(*tls.Conn); ok && d.r.url.Scheme == "https" {
+			d.ok("proxy's TLS", describeTLS(secure.ConnectionState()))
+		}
+		return conn, true
+	}
+	remedy := strings.TrimPrefix(dial.Remedy(), ": ")
+	if dial.Doing == "connecting" {
+		switch earlier := d.earlierHop(dial.Err); { // of a chain
+		case earlier != "":
+			remedy = earlier
+		case remedy == "":
+			remedy = "check host and port of the proxy URL, and whether a firewall lets this machine reach them"
+		}
+		return nil, d.reached(hostname.OfURL(d.r.url), nil, dial.Err, remedy)
+	}
+	ip := hostname.OfURL(d.r.url)
+	if addr := reached.Load(); addr != nil {
+		ip = *addr
+	}
+	d.connected(hostname.OfURL(d.r.url), ip)
+	cause := fmt.Sprintf("the TLS handshake with the proxy failed: %v", dial.Err)
+	var invalid *tls.CertificateVerificationError
+	switch by := issuedBy(err); {
+	case by != "":
+		cause += "; " + by
+	case !errors.As(err, &invalid) && d.speaksHTTP():
+		cause = "the proxy does not speak TLS on this port, and the proxy URL says https://"
+		remedy = "write the proxy URL with http://"
+	}
+	if remedy == "" {
+		remedy = "check scheme and port of the proxy URL, or ask the proxy's administrators what TLS it wants"
+	}
+	return nil, d.fail("proxy's TLS", err, cause, remedy)
+}
+
+// earlierHop returns what to do about the error of an earlier hop of a chain, or
+// "" if it is none.
+func (d *diagnosis) earlierHop(err error) string {
+	var (
+		denied  *AuthError
+		refused *ConnectError
+		dial    *carrier.DialError
+	)
+	switch {
+	case errors.As(err, &denied):
+		return denied.cure()
+	case errors.As(err, &refused):
+		_, remedy := refused.meaning()
+		return cmp.Or(remedy, askAdministrators)
+	case errors.As(err, &dial):
+		return cmp.Or(strings.TrimPrefix(dial.Remedy(), ": "), "check host and port of the URL of proxy "+dial.Proxy)
+	}
+	return ""
+}
+
+const askAdministrators = "ask the proxy's administrators: its log tells why"
+
+// ask finds out what the proxy demands, without credentials. The denial is nil if
+// that is nothing.
+func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
+	var (
+		resp   *http.Response
+		err    error
+		hangUp func(*http.Response)
+		what   string
+	)
+	if d.req.URL.Scheme == "http" {
+		conn.Close()
+		req := *d.req
+		req.URL = &url.URL{Scheme: "http", Host: d.req.URL.Host, Path: "/"} // an open proxy passes it on
+		f := &forwarding{r: d.r, req: &req}
+		resp, err = f.probe()
+		hangUp, what = f.hangUp, "OPTIONS "+d.report.Target
+	} else {
+		c := &connecting{r: d.r, line: &line{conn: conn}, raw: true}
+		c.req = d.bareCONNECT()
+		defer c.close()
+		resp, err = c.leg(nil)
+		hangUp, what = c.hangUp, "CONNECT "+d.addr
+	}
+	if err != nil || resp.StatusCode == http.StatusBadRequest {
+		if resp != nil {
+			hangUp(resp)
+		} else if d.ctx.Err() != nil {
+			return nil, d.fail("answer", err, "", "")
+		}
+		if d.speaksTLS() {
+			if err == nil {
+				err = fmt.Errorf("proxyauth: proxy %s answered %s", d.r.name, statusLine(resp))
+			}
+			return nil, d.fail("answer", err, "the proxy speaks TLS on this port, and the proxy URL says http://",
+				"write the proxy URL with https://")
+		}
+	}
+	if err != nil {
+		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than an HTTP proxy seems to listen there (for a SOCKS proxy write socks5://)")
+	}
+	denial := &denial{sent: d.r.sentBefore()}
+	denial.read(resp, hangUp)
+	status := what + " without credentials is answered " + statusLine(resp)
+	html := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html")
+	hangUp(resp)
+	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+	case resp.StatusCode == http.StatusOK && d.req.URL.Scheme == "http" && html:
+		return nil, d.add("answer", StepNote, "if you do not know that page: check host and port of the proxy URL", status+
+			", and with a page: the target's, or of a web server that is no proxy")
+	case resp.StatusCode/100 == 2:
+		return nil, d.ok("answer", status+": no authentication is demanded")
+	default:
+		return nil, d.add("answer", StepNote, "", status)
+	}
+	offers := "offered: " + list(denial.names())
+	for _, c := range denial.challenges {
+		if realm := c.Params.Get("realm"); realm != "" {
+			offers += fmt.Sprintf("; realm %q", denial.sent.StrikeString(realm))
+			break
+		}
+	}
+	d.ok("answer", append([]string{status, offers}, denial.reasons...)...)
+	return denial, true
+}
+
+// statusLine returns the status in the words of the RFCs: the proxy's own could
+// repeat what was sent to it.
+func statusLine(resp *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
+}
+
+// sentBefore returns what the proxy may have seen of credentials, and could
+// repeat.
+func (r *route) sentBefore() secret.Sent {
+	var sent secret.Sent
+	for _, c := range revealed(r.t.guard.Sent(r.name)) {
+		sent.Add(secretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
+	}
+	return sent
+}
+
+// speaksTLS tries whether the proxy's port wants TLS after all.
+func (d *diagnosis) speaksTLS() bool {
+	if d.r.url.Scheme == "https" {
+		return false
+	}
+	conn, err := carrier.Dial(d.ctx, d.core.base, "tcp", hostname.OfURL(d.r.url))
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	// Nothing is sent but the handshake, so it does not matter who it is.
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: d.r.url.Hostname()}).HandshakeContext(d.ctx) == nil
+}
+
+// speaksHTTP tries whether the proxy's port wants no TLS after all: some wait for
+// ever for the end of a line of what is a TLS handshake.
+func (d *diagnosis) speaksHTTP() bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 2*time.Second) // what came before may have used up the time
+	defer cancel()
+	conn, err := carrier.Dial(ctx, d.core.base, "tcp", hostname.OfURL(d.r.url))
+	if err != nil {
+		return false
+	}
+	c := &connecting{r: d.r, line: &line{conn: conn}, raw: true}
+	defer c.close()
+	c.req = d.bareCONNECT().WithContext(ctx)
+	_, err = c.leg(nil)
+	return err == nil
+}
+
+func (d *diagnosis) bareCONNECT() *http.Request {
+	return (&http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: d.addr}, Host: d.addr}).WithContext(d.ctx)
+}
