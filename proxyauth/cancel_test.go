@@ -270,3 +270,46 @@ func TestCancel(t *testing.T) {
 		}
 	}
 }
+
+// R8, R37: a request that is canceled for the failure of another one, as errgroup does,
+// has not failed in that way itself.
+func TestCanceledForAnother(t *testing.T) {
+	for _, way := range ways {
+		for _, shown := range []bool{false, true} {
+			t.Run(fmt.Sprint(way, "/", shown), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, w *world) {
+					other := w.newTransport(w.newProxy(proxytest.Config{
+						Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", RspAuth: true, BadRspAuth: true}}, Users: alice,
+					}))
+					_, _, failed := fetch(other, w.ways()[way])
+					require.ErrorIs(t, failed, proxyauth.ErrNoUsableScheme)
+
+					tr := w.through(w.scripted(func(req *http.Request) scripted.Answer {
+						sent := req.Header.Get("Proxy-Authorization") != ""
+						switch {
+						case strings.HasPrefix(req.Host, "slow.example") && sent == shown:
+							return scripted.After(time.Minute, scripted.Page(200, ""))
+						case !sent:
+							return scripted.Challenge("Basic", "realm", "r")
+						}
+						return scripted.Page(200, "")
+					})).Transport
+					for range 4 {
+						ctx, cancel := context.WithCancelCause(t.Context())
+						time.AfterFunc(time.Second, func() { cancel(failed) })
+						require.ErrorIs(t, reach(ctx, tr, way, "slow.example"), failed)
+						time.Sleep(2 * time.Minute)
+					}
+					err := reach(t.Context(), tr, way, "host.example")
+					if shown && way == "forward" {
+						require.ErrorIs(t, err, proxyauth.ErrHeld)
+						require.NotErrorIs(t, err, failed)
+						time.Sleep(5 * time.Minute) // and not 31
+						err = reach(t.Context(), tr, way, "host.example")
+					}
+					require.NoError(t, err)
+				})
+			})
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -187,6 +188,19 @@ func (x *exchange) failed(err error) error {
 	case errors.Is(err, carrier.ErrRetired):
 		x.report(lockout.NotSent, nil) // the place is for other credentials
 		return x.begin()
+	case x.req.Context().Err() != nil:
+		// Its cause may be what became of another request, and is not this one's then.
+		ended := err
+		if !gaveUp(err) {
+			ended = &carrier.LegError{Proxy: x.r.name, Err: x.req.Context().Err()}
+		}
+		if x.shown {
+			x.report(x.unanswered(err), ended)
+		}
+		if errors.As(err, &failure) || errors.As(err, new(unproven)) {
+			return context.Cause(x.req.Context())
+		}
+		return err
 	case errors.As(err, new(*carrier.DialError)):
 		// What is in it may be about the scheme of an earlier hop.
 		x.report(lockout.NotSent, nil)

@@ -101,7 +101,7 @@ func (x *exchange) unanswered(err error) lockout.Verdict {
 	if !left || errors.As(err, new(*carrier.DialError)) {
 		return lockout.NotSent
 	}
-	return meaning(verdict.Of(x.leg(), verdict.Answer{Ended: true}), gaveUp(err))
+	return meaning(verdict.Of(x.leg(), verdict.Answer{Ended: true}), gaveUp(err) || x.req.Context().Err() != nil)
 }
 
 // gaveUp reports whether nobody waited for an answer any longer.
