@@ -62,6 +62,9 @@ func (l *Ledger) Ask(now time.Time, r Request) Decision {
 	case a.bare && !a.trusts(scheme) && !r.Challenged && !r.Unasked:
 		return Decision{Answer: Bare}
 	case late:
+		if !t.unasked.IsZero() {
+			t.at = earlier(t.at, t.unasked)
+		}
 		return Decision{Answer: Wait, Until: earlier(t.at, end)}
 	}
 	return Decision{Answer: Go, Attempt: l.send(now, a, r, scheme, t)}
@@ -87,6 +90,7 @@ func (l *Ledger) choose(now time.Time, a *account, r Request) (string, turn) {
 type turn struct {
 	at      time.Time     // not after now: now
 	others  time.Duration // how long before that it is left to other targets
+	unasked time.Time     // when it is not left to others after all, unless one of them asks; zero: at
 	answers bool          // an answer under way may bring it sooner
 	try     bool          // of what is held
 	long    bool          // after the long pause
@@ -108,7 +112,7 @@ func (l *Ledger) turn(now time.Time, a *account, scheme, target string) turn {
 	if a.suspect() {
 		trusted := l.turnTrusted(now, a, target)
 		if trusted.at.After(t.at) {
-			t.at, t.others, t.answers = trusted.at, trusted.others, trusted.answers
+			t.at, t.others, t.unasked, t.answers = trusted.at, trusted.others, trusted.unasked, trusted.answers
 		}
 		t.try = trusted.try
 	}
@@ -235,13 +239,17 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // instant returns at or now, whichever is later, or the zero Time for never.
 func instant(now, at time.Time) time.Time {
-	switch {
-	case at.Sub(now) >= forever/2:
+	if at.Sub(now) >= forever/2 {
 		return time.Time{}
-	case at.Before(now):
-		return now
 	}
-	return at
+	return later(at, now)
 }

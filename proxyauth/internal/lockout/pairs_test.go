@@ -239,7 +239,7 @@ func TestPairs(t *testing.T) {
 			1s      2 asks Basic b as new : goes on as old
 			1s      2 asks Basic b as old : goes
 			20s     2 asks Basic c as new : waits until 21s
-			20s     2 asks Basic b as new : waits until 31s
+			20s     2 asks Basic b as new : waits until 30s
 			21s     2 asks Basic c as new : goes
 			21s     2 passed
 			21s     2 asks Basic c as new : goes`,

@@ -23,11 +23,11 @@ func TestTargets(t *testing.T) {
 	for name, text := range map[string]string{
 		"a try goes first to a target that was not refused or unclear, 10 s later to others": held + `
 			20s   8 asks Basic c : waits until 21s
-			20s   5 asks Basic a : waits until 31s
-			20s   6 asks Basic b : waits until 31s
-			20s   7 asks Basic u : waits until 31s
-			21s   7 asks again   : waits until 31s
-			31s   7 asks again   : goes`,
+			20s   5 asks Basic a : waits until 30s
+			20s   6 asks Basic b : waits until 30s
+			20s   7 asks Basic u : waits until 30s
+			21s   7 asks again   : waits until 30s
+			30s   7 asks again   : goes`,
 
 		"where these do not ask it goes to any": held + `
 			2s    5 asks Basic c : held until 21s

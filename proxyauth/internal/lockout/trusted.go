@@ -47,6 +47,7 @@ func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
 	case a.held() && (a.wide || target == a.first):
 		t.at, t.try, t.answers = a.hold.next, true, a.decides()
 		if a.wide && a.odd(target) && now.Sub(a.elsewhere) < otherTargets {
+			t.unasked = later(t.at, a.elsewhere.Add(otherTargets))
 			t.at, t.others = t.at.Add(otherTargets), otherTargets
 		}
 	case a.denies(now, target) && a.denials >= patientDenials:
