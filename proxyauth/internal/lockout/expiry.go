@@ -37,7 +37,7 @@ func (l *Ledger) expireAt(now time.Time, a *account) {
 		}
 		p.expired = true
 		a.last = Evidence{Verdict: UnclearTarget}
-		l.count(p.at.Add(unanswered), a, p.sent, a.last)
+		l.count(p.at.Add(unanswered), a, p.sent, Evidence{Verdict: UnclearTarget, Legs: 1 + p.more})
 		l.note(a)
 		a.publish()
 	}

@@ -203,11 +203,11 @@ func (l *Ledger) Free(now time.Time, sent Attempt) {
 
 // Repeat reports whether an attempt may be made once more in its place, for a fresh
 // challenge, after it was made so many times. By a scheme that never passed it counts
-// as another one. Its time begins anew, since there was an answer.
+// as another one, and not after it has counted already. Its time begins anew, since there was an answer.
 func (l *Ledger) Repeat(now time.Time, sent Attempt, made int) bool {
 	l.expire(now, sent.Key.User)
 	sent.place.at = now
-	if sent.Trusted {
+	if sent.Trusted || sent.account.trusts(sent.Scheme) {
 		return true
 	}
 	others := 0
@@ -216,7 +216,8 @@ func (l *Ledger) Repeat(now time.Time, sent Attempt, made int) bool {
 			others += 1 + p.more
 		}
 	}
-	may := made+others+sent.account.sum().refused < mostUntried
+	s := sent.account.sum()
+	may := !sent.expired() && made+others+s.refused < mostUntried && made+others+s.refused+s.unclear < mostAtAll
 	if may {
 		sent.place.more++
 	}

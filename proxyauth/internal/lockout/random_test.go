@@ -42,6 +42,7 @@ type shot struct {
 	Attempt
 	at            time.Time
 	freed, lapsed bool
+	made          int // times, with Repeat; 0: once
 }
 
 // R8, R37, R38: reports in any order do no harm.
@@ -84,7 +85,7 @@ func (m *monkey) acts() {
 		r := &asked{Request: Request{
 			Key:     Key{m.pick("proxy", "proxy", "second", "third"), user, NewPair(user, m.pick("one", "one", "two", "three"))},
 			Schemes: [][]string{{"Basic"}, {"Basic"}, {"Digest"}, {"NTLM", "Basic"}, {"NTLM", "Digest", "Basic"}, nil}[m.IntN(6)],
-			Target:  m.pick("a", "b", "c", m.another()), Unasked: m.IntN(3) == 0, Challenged: m.IntN(3) == 0,
+			Target:  m.pick("a", "b", "c", m.another()), Unasked: m.IntN(3) == 0, Challenged: m.IntN(3) == 0, NoFormer: m.IntN(5) == 0,
 		}}
 		m.asks(r, 0)
 	case n < 90 && len(m.sent) > 0:
@@ -98,9 +99,11 @@ func (m *monkey) acts() {
 			m.ledger.Free(m.now, s.Attempt)
 			m.wakes(s.Key.User)
 		}
-	case n < 96:
+	case n < 97 && len(m.sent) > 0:
+		m.repeats(m.sent[m.IntN(len(m.sent))])
+	case n < 98:
 		m.forgets()
-	case n < 97 && len(m.ledger.accounts) > 0:
+	case n < 99 && len(m.ledger.accounts) > 0:
 		m.evicts()
 	}
 	m.rejected()
@@ -176,7 +179,7 @@ func (m *monkey) lapse() {
 	for _, s := range m.sent {
 		if k := m.seen(s.Key); s.place != nil && !s.freed && !s.lapsed && m.now.Sub(s.at) >= minute && !k.proven[s.Scheme] {
 			s.lapsed = true
-			k.unclear++
+			k.unclear += s.made
 			k.answered = s.at.Add(minute)
 		}
 	}
@@ -190,7 +193,7 @@ func (m *monkey) asks(r *asked, depth int) {
 		freely = f.lets(m.now, r.Schemes[0], r.Target)
 		if freely && m.IntN(2) == 0 {
 			m.say("%v asks %v %s: goes freely", named{r.Key}, r.Schemes, r.Target)
-			m.sent = append(m.sent, &shot{Attempt{Key: r.Key, Scheme: r.Schemes[0], Target: r.Target, account: a, mark: f.mark}, m.now, false, false})
+			m.sent = append(m.sent, &shot{Attempt{Key: r.Key, Scheme: r.Schemes[0], Target: r.Target, account: a, mark: f.mark}, m.now, false, false, 1})
 			return
 		}
 	}
@@ -200,7 +203,7 @@ func (m *monkey) asks(r *asked, depth int) {
 	switch d.Answer {
 	case Go:
 		m.must(slices.Contains(r.Schemes, d.Attempt.Scheme) && d.Attempt.Target == r.Target && d.Attempt.Key == r.Key, "it is what was asked for", d)
-		s := &shot{d.Attempt, m.now, false, false}
+		s := &shot{d.Attempt, m.now, false, false, 1}
 		m.sent = append(m.sent, s)
 		m.few(s)
 	case Wait:
@@ -212,7 +215,7 @@ func (m *monkey) asks(r *asked, depth int) {
 		r.Challenged = true
 		m.asks(r, depth)
 	case Former:
-		m.must(depth == 0 && d.Former != r.Key && d.Former.User == r.Key.User && d.Former.Proxy == r.Key.Proxy, "it is a former pair", d)
+		m.must(depth == 0 && !r.NoFormer && d.Former != r.Key && d.Former.User == r.Key.User && d.Former.Proxy == r.Key.Proxy, "it is a former pair", d)
 		r.Key = d.Former
 		m.asks(r, 1)
 	case Held:
@@ -231,10 +234,14 @@ func (m *monkey) few(sent *shot) {
 	underWay := 0
 	for _, s := range m.sent {
 		if s.Key == sent.Key && !s.freed && !s.lapsed {
-			underWay++
+			underWay += s.made
 		}
 	}
 	room := min(2+k.nothing, 4)
+	if sent.made > 1 {
+		m.must(k.refused+underWay <= 2 && k.refused+k.unclear+underWay <= 4, "two attempts, or four where the others were unclear", k)
+		return
+	}
 	m.must(underWay == 1 || k.refused+k.unclear+underWay <= room, "two attempts", k)
 	former := false
 	for other, seen := range m.known {
@@ -254,6 +261,21 @@ func (m *monkey) few(sent *shot) {
 	}
 }
 
+// repeats makes an attempt once more in its place.
+func (m *monkey) repeats(s *shot) {
+	m.lapse()
+	if s.place == nil {
+		return // Guard.Repeat does not ask
+	}
+	may := m.ledger.Repeat(m.now, s.Attempt, s.made)
+	m.say("%v repeats: %v", s, may)
+	s.at = m.now
+	if may {
+		s.made++
+		m.few(s)
+	}
+}
+
 func (m *monkey) reports(s *shot) {
 	m.lapse()
 	k := m.seen(s.Key)
@@ -261,7 +283,7 @@ func (m *monkey) reports(s *shot) {
 	if m.IntN(10) < k.luck {
 		v = Passed
 	}
-	e := Evidence{Verdict: v, Legs: m.IntN(6) / 4 * 2}
+	e := Evidence{Verdict: v, Legs: s.made}
 	m.say("%v is answered %d (legs %d)", s, v, e.Legs)
 	m.sent = slices.DeleteFunc(m.sent, func(other *shot) bool { return other == s })
 	if f := s.account.freely.Load(); s.place == nil && (v == Nothing || v == NotSent) || v == Passed && f.knows(m.now, s.Attempt) {
@@ -276,7 +298,7 @@ func (m *monkey) reports(s *shot) {
 		k.answered = m.now
 	case s.lapsed || v == NotSent:
 	case v == Unclear || v == UnclearTarget:
-		k.unclear++
+		k.unclear += s.made
 		k.answered = m.now
 	case s.challenged:
 		k.nothing++
@@ -289,7 +311,7 @@ func (m *monkey) reports(s *shot) {
 		m.must(is == Trusted, "a pass frees", is)
 		d := m.ledger.Ask(m.now, Request{Key: s.Key, Schemes: []string{s.Scheme}, Target: m.another()})
 		m.must(d.Answer == Go, "a pass frees", d)
-		m.sent = append(m.sent, &shot{d.Attempt, m.now, false, false})
+		m.sent = append(m.sent, &shot{d.Attempt, m.now, false, false, 1})
 	}
 }
 

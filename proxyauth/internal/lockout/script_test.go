@@ -45,7 +45,8 @@ type asked struct {
 var epoch = time.Date(2026, 11, 2, 7, 0, 0, 0, time.UTC)
 
 var verdicts = map[string]Verdict{
-	"passed": Passed, "refused": Refused, "refused twice": Refused, "unclear": Unclear,
+	"passed": Passed, "refused": Refused, "refused twice": Refused,
+	"unclear twice": Unclear, "unclear": Unclear,
 	"403": UnclearTarget, "503": Nothing, "not sent": NotSent,
 }
 
@@ -101,7 +102,7 @@ func (s *script) play() {
 			verdict := strings.Join(words[2:], " ")
 			require.Contains(s.t, verdicts, verdict, s.line)
 			e := Evidence{Verdict: verdicts[verdict], Cause: errors.New(verdict)}
-			if verdict == "refused twice" {
+			if strings.HasSuffix(verdict, " twice") {
 				e.Legs = 2
 			}
 			s.ledger.Report(now, r.attempt, e)

@@ -70,7 +70,7 @@ func (a *account) countUntried(now time.Time, sent Attempt, e Evidence) {
 		t.refused += max(1, e.Legs)
 		a.refusedAt.add(sent.Target)
 	case Unclear, UnclearTarget:
-		t.unclear++
+		t.unclear += max(1, e.Legs)
 		a.aboutTarget = e.Verdict == UnclearTarget
 		a.unclearAt.add(sent.Target)
 		a.bare = true
