@@ -167,7 +167,7 @@ func (f *forwarding) roundTrip(out *http.Request) (*http.Response, error) {
 	}})
 	for {
 		resp, err := f.r.forward.RoundTrip(out.WithContext(ctx))
-		if err == nil || m == nil || m.Wrote() != wrote || carrier.IsStream(out) || !f.retry.again(ctx, &carrier.LostError{Err: err}) {
+		if err == nil || m == nil || m.Wrote() != wrote || f.twice.Load() || carrier.IsStream(out) || !f.retry.again(ctx, &carrier.LostError{Err: err}) {
 			return resp, err
 		}
 		if carrier.HasBody(out) {

@@ -294,3 +294,18 @@ func TestClosedOnCredentials(t *testing.T) {
 		}
 	}
 }
+
+// R8, R38: what net/http would have sent again is no matter of Retry either, which
+// would close connections for nothing.
+func TestClosedOnCredentialsWithRetry(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		s := w.scripted(scripted.Demand(scripted.Challenge("Basic", "realm", "r"), scripted.HangUp()))
+		tr := w.through(s)
+		tr.Retry = &proxyauth.RetryPolicy{}
+		begin := time.Now()
+		require.Error(t, reach(t.Context(), tr.Transport, "forward", "host.example"))
+		require.Zero(t, time.Since(begin))
+		require.Zero(t, tr.Stats().Retries)
+		require.Len(t, s.Authorizations(), 1)
+	})
+}
