@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -312,4 +313,18 @@ func TestCanceledForAnother(t *testing.T) {
 			})
 		}
 	}
+}
+
+// R27: a header for CONNECT that is asked for by way of another proxy, in vain.
+func TestHeaderFailsForAnother(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		other := w.newTransport(w.newProxy(proxytest.Config{
+			Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", RspAuth: true, BadRspAuth: true}}, Users: alice,
+		}))
+		_, _, failed := fetch(other, w.HTTP.URL)
+		tr := w.newTransport(w.newProxy(proxytest.Config{Auth: []proxytest.Auth{proxytest.Basic{Realm: "r"}}, Users: alice}))
+		tr.Base.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, failed }
+		_, _, err := fetch(tr, w.HTTPS.URL)
+		require.ErrorIs(t, err, failed)
+	})
 }

@@ -205,6 +205,7 @@ func (x *exchange) failed(err error) error {
 		// What is in it may be about the scheme of an earlier hop.
 		x.report(lockout.NotSent, nil)
 		return err
+	case errors.As(err, new(*AuthError)): // from the caller's own functions, about another request
 	case errors.As(err, &failure):
 		return x.skip(failure)
 	case errors.As(err, new(unproven)):
