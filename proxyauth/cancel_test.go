@@ -289,7 +289,7 @@ func TestCanceledForAnother(t *testing.T) {
 						sent := req.Header.Get("Proxy-Authorization") != ""
 						switch {
 						case strings.HasPrefix(req.Host, "slow.example") && sent == shown:
-							return scripted.After(time.Minute, scripted.Page(200, ""))
+							return scripted.After(50*time.Second, scripted.Page(200, ""))
 						case !sent:
 							return scripted.Challenge("Basic", "realm", "r")
 						}
