@@ -36,7 +36,6 @@ type exchange struct {
 
 	shown       bool   // the last leg carried what lets somebody check a password, or a ticket
 	probed      bool   // an OPTIONS without credentials has passed
-	noExpect    bool   // the proxy does not know Expect
 	probeExempt bool   // the proxy lets an OPTIONS pass in a handshake that is not done, but not the message
 	lost        uint64 // traffic.lost, when it was looked at last
 	legs        int

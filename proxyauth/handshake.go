@@ -133,10 +133,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		what := whole
 		switch {
-		case !carrier.HasBody(x.req):
-		case last && !x.p.trusted() && !x.noExpect:
-			what = held // a refusal would lose a stream, and a long one hold others up
-		case last:
+		case last || !carrier.HasBody(x.req):
 		case x.probeExempt:
 			what = bodyless
 		default:
@@ -149,7 +146,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 		}
 		// Before the last leg nothing reaches an origin, whose 407 it might be.
 		if !x.refuses(resp) && (last || resp.StatusCode != http.StatusProxyAuthRequired) {
-			return x.consented(h, resp, what, last)
+			return x.consented(h, resp, what)
 		}
 		x.read(resp)
 		offers := x.offersOf(x.p.scheme)
@@ -190,7 +187,7 @@ func (x *exchange) handshake(h handshake) (*http.Response, error) {
 
 // consented takes in the reply that ends a handshake: the proxy is content, or
 // does not ask for anything.
-func (x *exchange) consented(h handshake, resp *http.Response, what part, last bool) (*http.Response, error) {
+func (x *exchange) consented(h handshake, resp *http.Response, what part) (*http.Response, error) {
 	if fields := resp.Header["Proxy-Authenticate"]; len(fields) > 0 {
 		var last denial
 		last.challenges, _ = parseChallenges(fields)
@@ -201,12 +198,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part, last b
 			}
 		}
 	}
-	switch {
-	case last && what == held && x.unexpected(resp):
-		x.noExpect = true
-		x.m.unpin()
-		return nil, errReconnect
-	case last, what == whole:
+	if what == whole {
 		return resp, nil
 	}
 	if !x.m.keep(resp) {
@@ -224,7 +216,7 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part, last b
 		return nil, err
 	}
 	refused := x.refuses(resp)
-	inVain := next == held && x.unexpected(resp)
+	inVain := next == held && resp.StatusCode == http.StatusExpectationFailed && len(x.req.Header["Expect"]) == 0
 	x.r.probesTell.Store(!refused)
 	if !refused && !inVain {
 		return resp, nil
@@ -238,12 +230,6 @@ func (x *exchange) consented(h handshake, resp *http.Response, what part, last b
 	}
 	x.probeExempt = true
 	return nil, errReconnect // once more, on another connection
-}
-
-// unexpected reports whether the proxy does not know Expect, with which the body was
-// held back (RFC 9110 §10.1.1).
-func (x *exchange) unexpected(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusExpectationFailed && len(x.req.Header["Expect"]) == 0
 }
 
 // endedEarly: the handshake ended before its last message, by a scheme that has passed
