@@ -96,7 +96,7 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// R8: gRPC connects again and again, but a wrong password is sent once. Its errors
+// R8: gRPC connects again and again, but a wrong password is sent twice. Its errors
 // have the text of ours and do not unwrap.
 func TestWrongPassword(t *testing.T) {
 	defer goleak.VerifyNone(t)
@@ -111,5 +111,5 @@ func TestWrongPassword(t *testing.T) {
 		require.ErrorContains(t, err, "rejected the credentials")
 		require.NoError(t, conn.Close())
 	}
-	require.Equal(t, 1, p.Attempts("alice"))
+	require.Equal(t, 2, p.Attempts("alice"))
 }
