@@ -28,13 +28,20 @@ import (
 //
 // The digest-uri is host:port for CONNECT and, as curl and browsers have it,
 // path and query for forwarded requests.
-func Digest() Scheme { return digestScheme{} }
-
-// DigestWith returns the Digest scheme with options.
-func DigestWith(o DigestOptions) Scheme { return digestScheme{o} }
+//
+// More than one DigestOptions is an error of the program and panics.
+func Digest(o ...DigestOptions) Scheme {
+	switch len(o) {
+	case 0:
+		return digestScheme{}
+	case 1:
+		return digestScheme{o[0]}
+	}
+	panic("proxyauth: Digest takes one DigestOptions")
+}
 
 // DigestOptions are for proxies that differ from most. The zero value is what
-// [Digest] uses.
+// [Digest] uses without any.
 type DigestOptions struct {
 	// PreferAuthInt chooses qop=auth-int, which protects the body too, where
 	// the proxy offers auth beside it. Request bodies are then read twice and

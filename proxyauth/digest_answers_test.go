@@ -126,7 +126,7 @@ func TestDigestAbsoluteURI(t *testing.T) {
 		"http://bücher.test:8080/a": "", "http://[fe80::1%25lo]/x": "", "http://u:p@o.test/a%2Fb#frag": "",
 	} {
 		tr := w.through(s)
-		tr.Schemes = []proxyauth.Scheme{proxyauth.DigestWith(proxyauth.DigestOptions{AbsoluteURI: true})}
+		tr.Schemes = []proxyauth.Scheme{proxyauth.Digest(proxyauth.DigestOptions{AbsoluteURI: true})}
 		req, err := http.NewRequest("GET", target, nil)
 		require.NoError(t, err)
 		if host != "" {
@@ -147,7 +147,7 @@ func TestDigestOptions(t *testing.T) {
 	o := newOrigin(t)
 	p := newProxy(t, proxytest.Config{Auth: []proxytest.Auth{proxytest.Digest{Realm: "r", QOP: []string{"auth", "auth-int"}, CheckURI: true}}, Users: alice})
 	tr := newTransport(t, p, o)
-	tr.Schemes = []proxyauth.Scheme{proxyauth.DigestWith(proxyauth.DigestOptions{PreferAuthInt: true, AbsoluteURI: true})}
+	tr.Schemes = []proxyauth.Scheme{proxyauth.Digest(proxyauth.DigestOptions{PreferAuthInt: true, AbsoluteURI: true})}
 	requireOK(t, tr, o.HTTP.URL+"/x?y=z")
 	legs := p.Transcript()
 	sent := legs[len(legs)-1].Header.Get("Proxy-Authorization")
@@ -160,4 +160,15 @@ func TestDigestOptions(t *testing.T) {
 	require.ErrorIs(t, err, proxyauth.ErrNoUsableScheme)
 	require.ErrorIs(t, err, digest.ErrBodyNeeded)
 	require.ErrorContains(t, err, "GetBody")
+}
+
+// More than one set of options is an error of the program.
+func TestOneSetOfOptions(t *testing.T) {
+	require.Equal(t, proxyauth.Digest(), proxyauth.Digest(proxyauth.DigestOptions{}))
+	require.PanicsWithValue(t, "proxyauth: Digest takes one DigestOptions", func() {
+		proxyauth.Digest(proxyauth.DigestOptions{}, proxyauth.DigestOptions{})
+	})
+	require.PanicsWithValue(t, "proxyauth: Negotiate takes one NegotiateOptions", func() {
+		proxyauth.Negotiate(proxyauth.NegotiateOptions{}, proxyauth.NegotiateOptions{})
+	})
 }

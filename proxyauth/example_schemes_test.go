@@ -63,7 +63,7 @@ func ExampleDigest() {
 }
 
 // The body is protected, too, where the proxy offers that.
-func ExampleDigestWith() {
+func ExampleDigest_options() {
 	proxy := proxytest.New(proxytest.Config{
 		Auth:  []proxytest.Auth{proxytest.Digest{Realm: "corp", QOP: []string{"auth", "auth-int"}}},
 		Users: map[string]string{"alice": "open sesame"},
@@ -74,7 +74,7 @@ func ExampleDigestWith() {
 
 	transport := &proxyauth.Transport{
 		Proxy:   http.ProxyURL(proxy.URLFor("alice", "open sesame")),
-		Schemes: []proxyauth.Scheme{proxyauth.DigestWith(proxyauth.DigestOptions{PreferAuthInt: true})},
+		Schemes: []proxyauth.Scheme{proxyauth.Digest(proxyauth.DigestOptions{PreferAuthInt: true})},
 	}
 	defer transport.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: transport}).Post(origin.URL, "text/plain", strings.NewReader("to be protected"))

@@ -24,7 +24,7 @@ var fuzzSchemes = [][]proxyauth.Scheme{
 	nil,
 	{proxyauth.Basic()},
 	{proxyauth.Digest()},
-	{proxyauth.DigestWith(proxyauth.DigestOptions{PreferAuthInt: true, AbsoluteURI: true}), proxyauth.Basic()},
+	{proxyauth.Digest(proxyauth.DigestOptions{PreferAuthInt: true, AbsoluteURI: true}), proxyauth.Basic()},
 	{proxyauth.NTLM()},
 	{proxyauth.Negotiate()},
 }

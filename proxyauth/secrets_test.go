@@ -214,7 +214,7 @@ func TestExportedValuesPrintNoSecret(t *testing.T) {
 		"cold Transport":    &proxyauth.Transport{Credentials: source, Proxy: http.ProxyURL(&u)},
 		"no proxy function": &proxyauth.Transport{Credentials: source},
 		"warm Transport":    warm.Transport, "CredentialRequest": asked, "challenges": challenges,
-		"schemes": []any{proxyauth.DefaultSchemes(), proxyauth.Basic(), proxyauth.Digest(), proxyauth.DigestWith(proxyauth.DigestOptions{AbsoluteURI: true}),
+		"schemes": []any{proxyauth.DefaultSchemes(), proxyauth.Basic(), proxyauth.Digest(), proxyauth.Digest(proxyauth.DigestOptions{AbsoluteURI: true}),
 			proxyauth.NTLM(), proxyauth.Negotiate(), proxyauth.Negotiate(proxyauth.NegotiateOptions{SPN: "HTTP/x"})},
 	} {
 		w.printed(name, v)
