@@ -41,7 +41,7 @@ func (x *exchange) choose() (ready bool, err error) {
 		return false, x.heldBack(*c.held, c.from)
 	}
 	if x.denial.resp == nil && len(x.refused) == 0 { // it has not been asked yet
-		x.p, x.denial.reasons = bare, nil
+		x.p, x.denial.found = bare, nil
 		return false, nil
 	}
 	for _, refused := range x.refused {
@@ -63,14 +63,14 @@ type choice struct {
 	held   *lockout.Decision
 }
 
-// deny notes why a scheme cannot be used. Wrong credentials matter more than none, and
-// those more than a scheme that cannot be used.
-func (c *choice) deny(x *exchange, kind error, format string, args ...any) {
+// deny notes why a scheme cannot be used; err is nil where kind says all. Wrong
+// credentials matter more than none, and those more than a scheme that cannot be used.
+func (c *choice) deny(x *exchange, kind error, scheme string, err error) {
 	if kind == ErrRejected || c.why == ErrNoUsableScheme {
 		c.why = kind
 	}
-	if format != "" {
-		x.denial.reasons = append(x.denial.reasons, fmt.Sprintf(format, args...))
+	if err != nil {
+		x.denial.found = append(x.denial.found, finding{scheme, err})
 	}
 }
 
@@ -82,23 +82,23 @@ func (c *choice) consider(x *exchange, scheme Scheme) (done bool, err error) {
 		return false, nil
 	}
 	if reason := x.r.forbidden(scheme); reason != "" {
-		c.deny(x, ErrNoUsableScheme, "%s: %s", name, reason)
+		c.deny(x, ErrNoUsableScheme, name, errors.New(reason))
 		return false, nil
 	}
 	if failure := x.denial.failures[name]; failure != nil {
 		c.cause = failure.err
-		c.deny(x, ErrNoUsableScheme, "%s: %v", name, failure)
+		c.deny(x, ErrNoUsableScheme, name, failure)
 		c.remedy = cmp.Or(c.remedy, failure.remedy)
 		return false, nil
 	}
 	cred, source, err := x.r.credentials(x.req.Context(), scheme, realmOf(offers))
 	if err != nil {
-		c.noCredentials(x, source, err)
+		c.noCredentials(x, name, source, err)
 		return false, nil
 	}
 	c.from = source
 	if x.wasRefused(scheme, cred) {
-		c.deny(x, ErrRejected, "")
+		c.deny(x, ErrRejected, name, nil)
 		return false, nil
 	}
 	if scheme.traits().logsIn { // which may take a while
@@ -157,16 +157,16 @@ func (c *choice) consider(x *exchange, scheme Scheme) (done bool, err error) {
 }
 
 // noCredentials notes that the source has none for a scheme, or has failed.
-func (c *choice) noCredentials(x *exchange, source string, err error) {
+func (c *choice) noCredentials(x *exchange, scheme, source string, err error) {
 	if !errors.Is(err, ErrNoCredentials) {
 		c.cause = err
-		d := &x.denial
-		if failed := fmt.Sprintf("%s failed: %s", source, strings.TrimPrefix(err.Error(), "proxyauth: ")); !slices.Contains(d.reasons, failed) {
-			d.reasons = append(d.reasons, failed)
+		failed := finding{err: fmt.Errorf("%s failed: %s", source, strings.TrimPrefix(err.Error(), "proxyauth: "))}
+		if d := &x.denial; !slices.ContainsFunc(d.found, func(f finding) bool { return f.String() == failed.String() }) {
+			d.found = append(d.found, failed)
 		}
 		c.remedy = "see to " + source + ", where that error comes from"
 	}
-	c.deny(x, ErrNoCredentials, "")
+	c.deny(x, ErrNoCredentials, scheme, nil)
 }
 
 // cannot notes why a scheme cannot answer. The error ends the choice.
@@ -179,16 +179,16 @@ func (c *choice) cannot(x *exchange, scheme Scheme, cred Credentials, err error)
 			c.held = &turned.decision
 		}
 	case errors.Is(err, ErrNoCredentials):
-		c.deny(x, ErrNoCredentials, "")
+		c.deny(x, ErrNoCredentials, name, nil)
 	case errors.As(err, new(refusedElsewhere)):
 		x.refused = append(x.refused, refused{scheme: scheme, cred: cred})
-		c.deny(x, ErrRejected, "%s: %v", name, err)
+		c.deny(x, ErrRejected, name, err)
 	case cred.empty():
 		c.cause = err
-		c.deny(x, ErrNoCredentials, "%s: %v", name, err)
+		c.deny(x, ErrNoCredentials, name, err)
 	default:
 		c.cause = err
-		c.deny(x, ErrNoUsableScheme, "%s: %v", name, err)
+		c.deny(x, ErrNoUsableScheme, name, err)
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ func (c *choice) error(x *exchange) *AuthError {
 	d := &x.denial
 	for _, name := range d.names() {
 		if schemeNamed(x.r.t.schemes, name) == nil {
-			d.reasons = append(d.reasons, name+": not among Transport.Schemes")
+			d.found = append(d.found, finding{name, errors.New("not among Transport.Schemes")})
 		}
 	}
 	e := d.end(x.r, x.req, c.why)

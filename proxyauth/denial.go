@@ -16,7 +16,7 @@ import (
 // A denial is a 407 of the proxy, read, and what was tried before it.
 type denial struct {
 	challenges []challenge.Challenge
-	reasons    []string
+	found      []finding
 	failures   map[string]*schemeError // of schemes that failed before the proxy could refuse
 	tried      []string                // schemes for which credentials were sent
 	source     string                  // where those came from
@@ -42,16 +42,12 @@ func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
 	d.resp, d.hangUp, d.page, d.ended = resp, hangUp, nil, false
 	var err error
 	d.challenges, err = parseChallenges(resp.Header["Proxy-Authenticate"])
-	d.reasons = nil
 	if err != nil {
 		// Once more for the error, which shortens what it quotes: no part of a
 		// secret can be found in it.
 		_, err = parseChallenges(d.sent.StrikeAll(resp.Header["Proxy-Authenticate"]))
 	}
-	if err != nil {
-		text := strings.ReplaceAll(err.Error(), "proxyauth: ", "")
-		d.reasons = append(d.reasons, strings.ReplaceAll(text, "\n", "; "))
-	}
+	d.found = malformed(err)
 }
 
 // drain reads the body to its end, so that net/http keeps the connection, if it
@@ -109,11 +105,8 @@ func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
 	if i := slices.IndexFunc(d.challenges, func(c challenge.Challenge) bool { return c.Has("realm") }); i >= 0 {
 		realm = d.sent.StrikeString(d.challenges[i].Params.Get("realm"))
 	}
-	e := &AuthError{
-		Proxy: r.name, Target: target(req), Realm: realm,
-		Offered: d.names(), Tried: slices.Clone(d.tried), Reasons: d.reasons,
-		Err: why, at: time.Now(),
-	}
+	e := &AuthError{Proxy: r.name, Target: target(req), Realm: realm, tried: slices.Clone(d.tried), Err: why, at: time.Now()}
+	e.Schemes, e.reasons = outcomesOf(d.names(), d.tried, d.found)
 	if d.resp != nil {
 		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, d.sent.StrikeString(d.resp.Status), d.safeHeader(), d.safePage(req)
 	}

@@ -237,8 +237,13 @@ func (d *diagnosis) refusal(err error) (cause, remedy string) {
 		said.remedy, remedy = "", denied.cure()
 		var ticket *negotiate.Error
 		if errors.As(denied.cause, &ticket) { // told by the step before
-			said.Reasons = slices.DeleteFunc(slices.Clone(said.Reasons), func(s string) bool { return strings.HasSuffix(s, ticket.Error()) })
-			said.Reasons = append(said.Reasons, "no ticket for "+ticket.SPN+": "+ticket.Cause)
+			said.Schemes = slices.Clone(said.Schemes)
+			for i, s := range said.Schemes {
+				if errors.As(s.Err, new(*negotiate.Error)) {
+					said.Schemes[i].Err = nil
+				}
+			}
+			said.reasons = append(slices.Clip(said.reasons), "no ticket for "+ticket.SPN+": "+ticket.Cause)
 			remedy = ticket.Remedy + "; or " + remedy
 		}
 		return strings.TrimPrefix(said.Error(), "proxyauth: "), remedy

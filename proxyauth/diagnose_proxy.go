@@ -151,7 +151,11 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 			break
 		}
 	}
-	d.ok("answer", append([]string{status, offers}, denial.reasons...)...)
+	details := []string{status, offers}
+	for _, f := range denial.found {
+		details = append(details, f.String())
+	}
+	d.ok("answer", details...)
 	return denial, true
 }
 

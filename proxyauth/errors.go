@@ -42,12 +42,14 @@ var (
 // credentials: passwords and tokens are struck out even where the proxy's page
 // repeats them.
 type AuthError struct {
-	Proxy   string   // the proxy's URL without userinfo
-	Target  string   // the host, or host:port for a tunnel, that was asked for
-	Realm   string   // of the proxy's first challenge that has one
-	Offered []string // schemes in the proxy's last challenge, in its order
-	Tried   []string // schemes for which credentials were sent, in order
-	Reasons []string // why each offered scheme did not do, as far as known
+	Proxy  string // the proxy's URL without userinfo
+	Target string // the host, or host:port for a tunnel, that was asked for
+	Realm  string // of the proxy's first challenge that has one
+
+	// Schemes tells of each scheme whether the proxy offered it, whether it was tried,
+	// and why it did not do: those of the proxy's last challenges in its order, and
+	// then others.
+	Schemes []SchemeOutcome
 
 	// The response that ended it: usually 407, its header, and the first
 	// 4 KiB of its body.
@@ -65,9 +67,11 @@ type AuthError struct {
 	// ErrProxyFault or ErrBodyConsumed.
 	Err error
 
-	cause  error     // of a credential source or a scheme; may be nil
-	remedy string    // what to do next
-	at     time.Time // when the proxy said so
+	tried   []string  // the names of schemes, in the order of trying
+	reasons []string  // what else went wrong
+	cause   error     // of a credential source or a scheme; may be nil
+	remedy  string    // what to do next
+	at      time.Time // when the proxy said so
 
 	// remembered: this request was not sent, since the proxy's answer to an
 	// earlier one was known.
@@ -101,14 +105,19 @@ func (e *AuthError) Error() string {
 	if e.StatusCode != 0 && e.StatusCode != http.StatusProxyAuthRequired {
 		fmt.Fprintf(&b, "; status %d", e.StatusCode)
 	}
-	fmt.Fprintf(&b, "; offered: %s", list(e.Offered))
+	fmt.Fprintf(&b, "; offered: %s", list(offered(e.Schemes)))
 	if e.Realm != "" {
 		fmt.Fprintf(&b, ", realm %q", e.Realm)
 	}
-	if len(e.Tried) > 0 {
-		fmt.Fprintf(&b, "; tried: %s", list(e.Tried))
+	if tried := tried(e.Schemes, e.tried); len(tried) > 0 {
+		fmt.Fprintf(&b, "; tried: %s", list(tried))
 	}
-	for _, reason := range e.Reasons {
+	for _, s := range e.Schemes {
+		for _, f := range s.findings() {
+			b.WriteString("; " + f.String())
+		}
+	}
+	for _, reason := range e.reasons {
 		b.WriteString("; " + reason)
 	}
 	b.WriteString(")")

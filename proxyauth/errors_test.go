@@ -168,7 +168,7 @@ func TestNoCredentials(t *testing.T) {
 			require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
 			var auth *proxyauth.AuthError
 			require.ErrorAs(t, err, &auth)
-			require.Equal(t, []string{"Digest", "Basic"}, auth.Offered)
+			require.Equal(t, []proxyauth.SchemeOutcome{{Name: "Digest", Offered: true}, {Name: "Basic", Offered: true}}, auth.Schemes)
 			require.Equal(t, 407, auth.StatusCode)
 			require.NotEmpty(t, auth.Body)
 			require.NotEmpty(t, auth.Header["Proxy-Authenticate"])

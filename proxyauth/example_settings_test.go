@@ -76,9 +76,9 @@ func ExampleTransport_forbidCleartextBasic() {
 
 	var denied *proxyauth.AuthError
 	if errors.As(err, &denied) {
-		fmt.Println(denied.Reasons)
+		fmt.Println(denied.Schemes[0].Name, "is", denied.Schemes[0].Err)
 	}
-	// Output: [Basic: forbidden by Transport.ForbidCleartextBasic]
+	// Output: Basic is forbidden by Transport.ForbidCleartextBasic
 }
 
 // A wrong password is tried twice, and no account locked, until there is another.

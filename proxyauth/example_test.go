@@ -117,13 +117,14 @@ func ExampleAuthError() {
 
 	var denied *proxyauth.AuthError
 	if errors.As(err, &denied) {
-		fmt.Println("offered:", denied.Offered)
-		fmt.Println("tried:", denied.Tried)
+		for _, scheme := range denied.Schemes {
+			fmt.Printf("%s: offered %t, tried %t, %v\n", scheme.Name, scheme.Offered, scheme.Tried, scheme.Err)
+		}
 		fmt.Println("wrong password:", errors.Is(err, proxyauth.ErrRejected))
 	}
 	// Output:
-	// offered: [Digest Basic]
-	// tried: [Digest]
+	// Digest: offered true, tried true, <nil>
+	// Basic: offered true, tried false, not among Transport.Schemes
 	// wrong password: true
 }
 

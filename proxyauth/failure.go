@@ -37,7 +37,7 @@ func (x *exchange) noRefusal() *AuthError {
 	e.remedy = faultRemedy
 	if len(x.denial.challenges) > 0 {
 		e.Err = ErrNoUsableScheme
-		e.Reasons = append(e.Reasons, fmt.Sprintf("the proxy offered %s before, and nothing else is sent in the middle (a man in the middle asks for a downgrade in this way)", list(names(x.known(), &x.denial.sent))))
+		e.reasons = append(e.reasons, fmt.Sprintf("the proxy offered %s before, and nothing else is sent in the middle (a man in the middle asks for a downgrade in this way)", list(names(x.known(), &x.denial.sent))))
 		e.remedy = "try again; if that does not help, something else than the proxy may be answering: tell its administrators"
 	}
 	return e
@@ -48,7 +48,7 @@ const faultRemedy = "this is a fault of the proxy, or something else answers in 
 // neverContent is the error about a proxy that goes on asking.
 func (x *exchange) neverContent() *AuthError {
 	e := x.denial.end(x.r, x.req, ErrProxyFault)
-	e.Reasons = append(e.Reasons, "the proxy asks again and again, as for a nonce that is always too old")
+	e.reasons = append(e.reasons, "the proxy asks again and again, as for a nonce that is always too old")
 	e.remedy = "this is a fault of the proxy: tell its administrators, or allow another scheme in Transport.Schemes"
 	return e
 }
@@ -62,8 +62,9 @@ func (x *exchange) bodyGone() *AuthError {
 
 // unanswerable is the error about a scheme that fails for this request.
 func (x *exchange) unanswerable(err error) *AuthError {
-	e := x.denial.end(x.r, x.req, ErrNoUsableScheme)
-	e.Reasons = append(e.Reasons, x.p.scheme.Name()+": "+err.Error())
+	d := &x.denial
+	d.found = append(d.found, finding{x.p.scheme.Name(), err})
+	e := d.end(x.r, x.req, ErrNoUsableScheme)
 	e.cause = err
 	var failure *schemeError
 	switch {
@@ -88,11 +89,12 @@ func (x *exchange) heldBack(d lockout.Decision, from string) error {
 		e = e.again(x.req)
 	} else {
 		e = &AuthError{
-			Proxy: x.r.name, Target: x.target, Offered: names(x.known(), &x.denial.sent), cause: d.Last.Cause,
-			Err: ErrHeld, Reasons: []string{"the answer to another request with them takes too long"}, remedy: "see why that target is slow",
+			Proxy: x.r.name, Target: x.target, cause: d.Last.Cause,
+			Err: ErrHeld, reasons: []string{"the answer to another request with them takes too long"}, remedy: "see why that target is slow",
 		}
+		e.Schemes, _ = outcomesOf(names(x.known(), &x.denial.sent), nil, nil)
 		if d.Last.Cause != nil {
-			e.Reasons = []string{"the last answer: " + inShort(d.Last.Cause)}
+			e.reasons = []string{"the last answer: " + inShort(d.Last.Cause)}
 			e.remedy = "check user name and password in " + from
 		}
 		if refused { // by a KDC

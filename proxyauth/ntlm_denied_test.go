@@ -45,7 +45,7 @@ func TestNTLMDenied(t *testing.T) {
 			require.ErrorIs(t, err, proxyauth.ErrRejected)
 			var e *proxyauth.AuthError
 			require.ErrorAs(t, err, &e)
-			require.Equal(t, []string{"NTLM"}, e.Tried)
+			require.Equal(t, []proxyauth.SchemeOutcome{{Name: "NTLM", Offered: true, Tried: true}}, e.Schemes)
 			var steps []int
 			for _, req := range s.Requests()[before:] {
 				steps = append(steps, ntlmStep(req))

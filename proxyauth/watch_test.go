@@ -136,6 +136,10 @@ func (w *watch) failed(err error) {
 	switch e := err.(type) {
 	case *proxyauth.AuthError:
 		w.show(string(e.Body) + fmt.Sprint(e.Header))
+		for _, s := range e.Schemes {
+			w.printed("scheme", s)
+			w.failed(s.Err)
+		}
 	case *proxyauth.ConnectError:
 		w.show(string(e.Body) + fmt.Sprint(e.Header))
 	}
@@ -251,6 +255,12 @@ func TestWatch(t *testing.T) {
 		w.search()
 		if !ran.failed {
 			t.Errorf("%s is not found", what)
+		}
+		ran.failed = false
+		w.failed(&proxyauth.AuthError{Err: proxyauth.ErrRejected, Schemes: []proxyauth.SchemeOutcome{{Err: errors.Join(errors.New("a" + shape + "b"))}}})
+		w.search()
+		if !ran.failed {
+			t.Errorf("%s is not found in the outcome of a scheme", what)
 		}
 	}
 }

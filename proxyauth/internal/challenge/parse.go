@@ -27,6 +27,21 @@ func (c *Challenge) Has(name string) bool {
 	return ok
 }
 
+// A Malformed is what is wrong with one challenge.
+type Malformed struct {
+	Scheme string // "" where it is not known; otherwise its first 40 characters
+	Err    error
+}
+
+func (e *Malformed) Error() string {
+	if e.Scheme == "" {
+		return fmt.Sprintf("proxyauth: malformed challenge: %v", e.Err)
+	}
+	return fmt.Sprintf("proxyauth: malformed %q challenge: %v", e.Scheme, e.Err)
+}
+
+func (e *Malformed) Unwrap() error { return e.Err }
+
 // Bounds on what is read of a proxy's challenges. The largest honest token is
 // an NTLM challenge or a Kerberos error with its tickets, far below 64 KiB.
 const (
@@ -35,8 +50,8 @@ const (
 )
 
 // Parse reads the values of the Proxy-Authenticate fields of one response, in order.
-// It returns the well-formed challenges and, if there are others, an error that tells
-// what is wrong with those. required returns the parameters without which a challenge
+// It returns the well-formed challenges and, if there are others, an error that joins a
+// [*Malformed] for each of those. required returns the parameters without which a challenge
 // of a scheme, whose name is as the proxy wrote it, is malformed.
 func Parse(fields []string, required func(scheme string) []string) ([]Challenge, error) {
 	p := parser{required: required}
@@ -159,12 +174,7 @@ func (p *parser) fail(scheme string, err error) {
 	if len(p.errs) >= maxChallenges {
 		return
 	}
-	if scheme != "" {
-		err = fmt.Errorf("proxyauth: malformed %.40q challenge: %w", scheme, err)
-	} else {
-		err = fmt.Errorf("proxyauth: malformed challenge: %w", err)
-	}
-	p.errs = append(p.errs, err)
+	p.errs = append(p.errs, &Malformed{fmt.Sprintf("%.40s", scheme), err})
 }
 
 // scanToken68 reads a token68 (RFC 9110 §11.2) that fills its list element.
