@@ -48,8 +48,8 @@ type CredentialRequest struct {
 }
 
 // A CredentialSource supplies credentials. It is asked for each request for which
-// the proxy wants them, by every scheme, and again after they were refused: a source
-// should keep what is expensive to get. What it gives counts at once. No request goes
+// the proxy wants them, by every scheme, and again after they were refused: see
+// [Cached] for one that is slow. What it gives counts at once. No request goes
 // on a connection or through a tunnel of another user than the one it names now, and
 // a new password is tried with the next request; if the proxy has not heard of that
 // yet, requests go on with the former one.

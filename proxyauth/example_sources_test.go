@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 )
@@ -77,7 +78,7 @@ func ExampleEnvironmentCredentials() {
 	// Output: CORP\alice 11 bytes
 }
 
-// A secret manager. It is asked for each request, so as a rule it keeps what it has.
+// A secret manager. It is asked for each request; see Cached.
 func ExampleCredentialFunc() {
 	readSecret := func(ctx context.Context, path string) (user, password string, err error) {
 		return "alice", "open sesame", ctx.Err()
@@ -88,6 +89,37 @@ func ExampleCredentialFunc() {
 	})
 	printCredentials(source, "http://proxy.corp:3128")
 	// Output: alice 11 bytes
+}
+
+// A secret manager that is asked every ten minutes, and when the proxy has refused what
+// it gave.
+func ExampleCached() {
+	passwords := []string{"open barley", "open sesame"}
+	vault := proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+		fmt.Println("the vault is asked")
+		c := proxyauth.Credentials{Username: "alice", Password: passwords[0]}
+		passwords = passwords[1:]
+		return c, nil
+	})
+	proxy, origin := exampleProxy(), hello()
+	defer proxy.Close()
+	defer origin.Close()
+
+	transport := &proxyauth.Transport{
+		Proxy:       http.ProxyURL(proxy.URL),
+		Credentials: proxyauth.Cached(vault, 10*time.Minute),
+		Schemes:     []proxyauth.Scheme{proxyauth.Basic()},
+	}
+	defer transport.CloseIdleConnections()
+	printGet(transport, origin.URL)
+	printGet(transport, origin.URL)
+	fmt.Println("refused:", proxy.Refused("alice"))
+	// Output:
+	// the vault is asked
+	// the vault is asked
+	// 200 OK
+	// 200 OK
+	// refused: 1
 }
 
 // The first that has credentials wins. One that fails ends the request.

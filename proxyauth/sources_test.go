@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -327,6 +328,7 @@ func TestSourcesPrintNoSecrets(t *testing.T) {
 		"netrc": proxyauth.Netrc(netrc), "environment": proxyauth.EnvironmentCredentials(),
 		"per proxy": proxyauth.PerProxy(map[string]proxyauth.CredentialSource{"proxy.example": static}),
 		"first of":  proxyauth.FirstOf(nil, static),
+		"cached":    proxyauth.Cached(static, math.MaxInt64),
 	}
 	for name, source := range sources {
 		t.Run(name, func(t *testing.T) {

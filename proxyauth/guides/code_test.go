@@ -41,7 +41,7 @@ var (
 
 type secret struct{ User, Password string }
 
-func readSecret(ctx context.Context, name string, anew bool) (secret, error)
+func readSecret(ctx context.Context, name string) (secret, error)
 func vault(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error)
 func negotiator(http.RoundTripper) http.RoundTripper
 `
