@@ -89,37 +89,55 @@ func TestFreeHostThenStream(t *testing.T) {
 	})
 }
 
-// R39: a request that passes without credentials, slowly, takes away nothing of what
-// others have learned meanwhile: they go on without any 407.
+// R39: a request to a host for which the proxy wants no credentials, which ends late, takes
+// away nothing of what others have learned meanwhile, however it ends: they go on without
+// any 407.
 func TestSlowFreeHost(t *testing.T) {
-	slow := func(free *origin) func(proxytest.Leg) proxytest.Answer {
-		return func(leg proxytest.Leg) (a proxytest.Answer) {
-			switch leg.HostPort() {
-			case free.HTTP.Listener.Addr().String(), free.HTTPS.Listener.Addr().String():
-				a.Delay = 10 * time.Second
+	for how, end := range map[string]proxytest.Answer{
+		"passes": {}, "fails": {Status: http.StatusBadGateway}, "is denied": {Status: http.StatusForbidden}, "is cut off": {Reset: true},
+	} {
+		t.Run(how, func(t *testing.T) {
+			slowly := func(free *origin) func(proxytest.Leg) proxytest.Answer {
+				return func(leg proxytest.Leg) (a proxytest.Answer) {
+					switch leg.HostPort() {
+					case free.HTTP.Listener.Addr().String(), free.HTTPS.Listener.Addr().String():
+						a = end
+						a.Delay = 10 * time.Second
+					}
+					return a
+				}
 			}
-			return a
-		}
+			withFreeHost(t, slowly, func(t *testing.T, w freeWorld) { w.requireNothingLost(t, how == "passes") })
+		})
 	}
-	withFreeHost(t, slow, func(t *testing.T, w freeWorld) {
-		ended := make(chan error, 1)
-		go func() { _, _, err := fetch(w.tr, w.free); ended <- err }()
-		time.Sleep(time.Second)
-		for range 3 {
-			requireOK(t, w.tr, w.good)
-		}
-		select {
-		case err := <-ended:
-			require.FailNow(t, "it is not slow", err)
-		default:
-		}
-		w.p.Reset()
+}
+
+// requireNothingLost makes a request to the free host, and others before it ends and
+// after.
+func (w freeWorld) requireNothingLost(t *testing.T, passes bool) {
+	ended := make(chan error, 1)
+	go func() { _, _, err := fetch(w.tr, w.free); ended <- err }()
+	time.Sleep(time.Second)
+	for range 3 {
 		requireOK(t, w.tr, w.good)
-		require.NoError(t, <-ended)
-		requireOK(t, w.tr, w.good)
+	}
+	select {
+	case err := <-ended:
+		require.FailNow(t, "it is not slow", err)
+	default:
+	}
+	w.p.Reset()
+	requireOK(t, w.tr, w.good)
+	if err := <-ended; passes {
+		require.NoError(t, err)
+	}
+	requireOK(t, w.tr, w.good)
+	w.requireStream(t)
+	if passes {
+		requireOK(t, w.tr, w.free)
 		w.requireStream(t)
-		if before := w.p.Counts(); before.Challenges != before.Handshakes {
-			t.Errorf("%d times 407, %d of them in handshakes", before.Challenges, before.Handshakes)
-		}
-	})
+	}
+	if after := w.p.Counts(); after.Challenges != after.Handshakes {
+		t.Errorf("%d times 407, %d of them in handshakes", after.Challenges, after.Handshakes)
+	}
 }

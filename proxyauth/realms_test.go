@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -75,6 +77,25 @@ func TestTwoRealms(t *testing.T) {
 		}
 		assert.Zero(t, p.Counts().Challenges)
 		assert.Zero(t, p.Refused("alice")+p.Refused("bob"))
+	})
+}
+
+// R40: the same over a day, with pauses after which a proxy may be asked anew.
+func TestTwoRealmsOverTime(t *testing.T) {
+	inTwoRealms(t, func(t *testing.T, p *proxytest.Proxy, tr *watchedTransport, world, intranet string) {
+		for range 10 {
+			for _, pause := range []time.Duration{time.Second, 90 * time.Second, 45 * time.Minute} {
+				for _, url := range []string{world, intranet, intranet, world} {
+					requireOK(t, tr, url)
+				}
+				synctest.Wait()
+				tr.CloseIdleConnections()
+				time.Sleep(pause)
+			}
+		}
+		assert.LessOrEqual(t, p.Refused("alice")+p.Refused("bob"), 3, "one's pair in the other's realm")
+		assert.LessOrEqual(t, p.Counts().Challenges, 6)
+		assert.Zero(t, tr.Stats().NotSent)
 	})
 }
 
