@@ -42,9 +42,13 @@ func TestShort(t *testing.T) {
 		"A tunnel of 4 MiB", "Primitives", "Memory per idle authenticated connection, of 20",
 	}, titles)
 	for title, rows := range tables {
+		failed := "no|error|once|by CONNECT"
+		if title == "Who gets through" {
+			failed += "|407" // a figure in other tables
+		}
 		for _, row := range rows {
 			if strings.Contains(row, "| go-proxyauth") && !strings.HasPrefix(row, "|  |") {
-				require.NotRegexp(t, `\| (no|407|error|once|by CONNECT) \|`, row, title)
+				require.NotRegexp(t, `\| (`+failed+`) \|`, row, title)
 			}
 		}
 	}
