@@ -76,10 +76,9 @@ func OfURL(u *url.URL) string {
 // in its ASCII form, an IPv6 address without its zone.
 func OfRequest(req *http.Request) string {
 	host := cmp.Or(req.Host, req.URL.Host)
-	if i := strings.IndexByte(host, '%'); i >= 0 && strings.HasPrefix(host, "[") {
-		if j := strings.IndexByte(host, ']'); j > i {
-			host = host[:i] + host[j:]
-		}
+	if address, port, ok := strings.Cut(host, "]"); ok && strings.HasPrefix(address, "[") {
+		address, _, _ = strings.Cut(address, "%")
+		host = address + "]" + port
 	}
 	ascii, err := httpguts.PunycodeHostPort(host)
 	if err != nil {
