@@ -40,7 +40,7 @@ func (s *Sent) Clone() Sent { return Sent{secrets: slices.Clone(s.secrets)} }
 
 // Strike returns text without the secrets, in whatever shape they are in it.
 func (s *Sent) Strike(text []byte) []byte {
-	if len(s.shapes) == 0 && len(s.secrets) > 0 {
+	if s.shapes == nil && s.secrets != nil {
 		for _, secret := range s.secrets {
 			s.shapes = append(s.shapes, shapes(secret)...)
 		}
@@ -75,12 +75,11 @@ func (s *Sent) StrikeAll(values []string) []string {
 func (s *Sent) StrikeCut(text []byte) []byte {
 	text = s.Strike(text)
 	for _, shape := range s.shapes {
-		for n := min(len(shape), len(text)); n > 0; n-- {
-			if bytes.HasSuffix(text, []byte(shape[:n])) {
-				text = text[:len(text)-n]
-				break
-			}
+		n := min(len(shape), len(text))
+		for !bytes.HasSuffix(text, []byte(shape[:n])) {
+			n--
 		}
+		text = text[:len(text)-n]
 	}
 	return text
 }
@@ -109,10 +108,10 @@ func shapes(s string) []string {
 	}
 }
 
-// lowerPercent writes percent-encoding with small letters.
-func lowerPercent(s string) string {
-	b := []byte(s)
-	for i := 0; i+2 < len(b); i++ {
+// lowerPercent writes the percent-encoding of a text with small letters.
+func lowerPercent(escaped string) string {
+	b := []byte(escaped)
+	for i := range b {
 		if b[i] == '%' {
 			copy(b[i+1:], bytes.ToLower(b[i+1:i+3]))
 		}
@@ -127,7 +126,7 @@ func strikeWord(b []byte, word string) []byte {
 	last := rune(' ')
 	for len(b) > 0 {
 		if rest, ok := bytes.CutPrefix(b, []byte(word)); ok && !touches(last) {
-			if next, _ := utf8.DecodeRune(rest); len(rest) == 0 || !touches(next) {
+			if next, _ := utf8.DecodeRune(rest); !touches(next) { // nor does the end
 				out, b, last = append(out, Withheld...), rest, ' '
 				continue
 			}
