@@ -40,7 +40,7 @@ func CheckProxy(value string) error {
 	scheme, rest, ok := strings.Cut(value, "://")
 	if !ok || strings.ContainsAny(scheme, ":@/?#") { // ://, if at all, is in the password
 		scheme, rest = "http", value
-		if i := strings.IndexAny(value, ":/"); i >= 0 && slices.Contains(proxySchemes, strings.ToLower(value[:i])) {
+		if word := value[:max(0, strings.IndexAny(value, ":/"))]; slices.Contains(proxySchemes, strings.ToLower(word)) {
 			return errProxyForm // http:/proxy, http//proxy
 		}
 	}

@@ -110,12 +110,9 @@ type netrcScanner struct {
 func (s *netrcScanner) word() (word string, ok bool, err error) {
 	s.advance(len(s.rest) - len(strings.TrimLeft(s.rest, netrcSpace)))
 	if !strings.HasPrefix(s.rest, `"`) {
-		n := strings.IndexAny(s.rest, netrcSpace)
-		if n < 0 {
-			n = len(s.rest)
-		}
-		word = s.rest[:n]
-		s.advance(n)
+		after := strings.TrimLeftFunc(s.rest, func(r rune) bool { return !strings.ContainsRune(netrcSpace, r) })
+		word = s.rest[:len(s.rest)-len(after)]
+		s.advance(len(word))
 		return word, word != "", nil
 	}
 	var b strings.Builder
