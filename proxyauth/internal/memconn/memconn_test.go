@@ -75,11 +75,14 @@ func TestHalfClose(t *testing.T) {
 func TestFullBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pipe(t)
+		n, err := a.Write(make([]byte, 40<<10))
+		require.NoError(t, err)
+		require.Equal(t, 40<<10, n)
 		time.AfterFunc(time.Hour, func() { b.Close() })
 		begin := time.Now()
-		n, err := a.Write(make([]byte, 1<<20))
+		n, err = a.Write(make([]byte, 1<<20))
 		require.ErrorIs(t, err, syscall.EPIPE)
-		require.Equal(t, 64<<10, n)
+		require.Equal(t, 24<<10, n)
 		require.Equal(t, time.Hour, time.Since(begin))
 	})
 }
@@ -103,7 +106,7 @@ func TestBreak(t *testing.T) {
 // Deadlines are in the time of the bubble, can be put off, and end.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, _ := pipe(t)
+		a, b := pipe(t)
 		begin := time.Now()
 		buf := make([]byte, 1<<20)
 		require.NoError(t, a.SetReadDeadline(begin.Add(time.Second)))
@@ -119,6 +122,15 @@ func TestDeadlines(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.Equal(t, 64<<10, n)
 		require.Equal(t, 2*time.Hour, time.Since(begin))
+
+		b.Write([]byte("late"))
+		require.NoError(t, a.SetReadDeadline(time.Now()))
+		_, err = a.Read(buf)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.NoError(t, a.SetReadDeadline(time.Time{}))
+		n, err = a.Read(buf)
+		require.NoError(t, err)
+		require.Equal(t, "late", string(buf[:n]))
 
 		require.NoError(t, a.SetDeadline(time.Time{}))
 		time.AfterFunc(time.Hour, func() { a.Close() })
@@ -149,4 +161,17 @@ func TestDial(t *testing.T) {
 		require.NoError(t, l.Close())
 		n.Listen("proxy.example:3128").Close()
 	})
+}
+
+// Ports that the network chooses are free, and all as long as each other.
+func TestPorts(t *testing.T) {
+	var n memconn.Network
+	used := make(map[string]bool)
+	for range 100 {
+		_, port, err := net.SplitHostPort(n.Listen("proxy.example:0").Addr().String())
+		require.NoError(t, err)
+		require.Len(t, port, 5)
+		require.False(t, used[port], port)
+		used[port] = true
+	}
 }

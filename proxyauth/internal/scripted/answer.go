@@ -118,11 +118,7 @@ func (x *exchange) limit() {
 // tunnel. It answers 502 where the origin cannot be reached.
 func Pass() Answer {
 	return func(x *exchange) bool {
-		addr := x.req.URL.Host
-		if x.req.Method == http.MethodConnect {
-			addr = x.req.Host
-		}
-		origin, err := x.p.config.Dial(x.p.ctx, "tcp", addr)
+		origin, err := x.p.config.Dial(x.p.ctx, "tcp", x.req.URL.Host)
 		if err != nil {
 			return Page(502, err.Error())(x)
 		}

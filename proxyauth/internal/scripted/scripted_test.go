@@ -3,6 +3,7 @@ package scripted_test
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -32,7 +33,7 @@ func talk(t *testing.T, script scripted.Script, text string) (answer string, too
 					return
 				}
 				line, _ := bufio.NewReader(c).ReadString('\n')
-				io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\norigin: "+line)
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\norigin: %s", len("origin: "+line), line)
 				c.Close()
 			}
 		}()
@@ -72,8 +73,8 @@ func TestAnswers(t *testing.T) {
 		"head":       {scripted.Head407("NTLM").Then(scripted.HangUp()), get, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: NTLM\r\n"},
 		"pass with":  {scripted.PassWith("origin").Then(scripted.HangUp()), get, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\norigin"},
 		"echo":       {scripted.Status(101).Then(scripted.Echo()), get + "hello", "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 0\r\n\r\nhello"},
-		"tunnel":     {scripted.Pass(), connect + "hello\n", "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\norigin: hello\n"},
-		"forward":    {scripted.Pass().Then(scripted.HangUp()), get, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\norigin: GET /x HTTP/1.1\r\n"},
+		"tunnel":     {scripted.Pass(), connect + "hello\n", "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\norigin: hello\n"},
+		"forward":    {scripted.Pass(), get + get, strings.Repeat("HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\norigin: GET /x HTTP/1.1\r\n", 2)},
 		"no origin":  {scripted.Pass().Then(scripted.HangUp()), strings.ReplaceAll(connect, "origin", "none"), "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 53\r\n\r\ndial tcp none.example:80: connect: connection refused"},
 		"hang up":    {scripted.HangUp(), get, ""},
 	} {
@@ -128,6 +129,9 @@ func TestScripts(t *testing.T) {
 			require.Equal(t, want, resp.StatusCode)
 		}
 		require.Len(t, p.Requests(), 4)
+		for _, req := range p.Requests() { // none begins with the body of the one before
+			require.Equal(t, "POST", req.Method)
+		}
 		require.Equal(t, []int{1, 1, 2, 2}, p.RequestsOn())
 		require.Equal(t, 2, p.Connections())
 		require.Equal(t, []string{"Basic abc", "Basic abc", "Basic abc", "Basic abc"}, p.Authorizations())
