@@ -88,6 +88,14 @@ func TestPairs(t *testing.T) {
 			31m     6 asks Basic b as one at fifth : waits until 31m3s
 			31m3s   6 asks again : goes`,
 
+		"who waits for one of two pairs waits for its answer, though the other was refused": `
+			0s      1 asks Basic a as one : goes
+			0s      2 asks Basic a as two : goes
+			1s      2 refused
+			1s      3 asks Basic b as three : waits until 31s
+			2s      1 passed
+			2s      3 asks again : goes`,
+
 		"one that passed at another has its own": refusedTwice + `
 			1s      2 asks Basic a as one at second : goes
 			1s      2 unclear
@@ -149,6 +157,18 @@ func TestPairs(t *testing.T) {
 			24s     3 asks Basic b as new : goes
 			25s     3 refused
 			25s     4 asks Basic b as new barred : held until 31m25s`,
+
+		"but after four refusals it waits in any case": `
+			0s      1 asks Basic a as old : goes
+			0s      1 passed
+			1s      1 asks Basic a as new : goes
+			1s      1 refused twice
+			21s     2 asks Basic b as new : goes
+			22s     1 asks Basic b as old : goes
+			22s     1 refused
+			23s     2 refused twice
+			23s     3 asks Basic c as new : goes on as old
+			2m23s   3 asks Basic c as new : goes`,
 
 		"the new one is tried at once when the former is refused": former + `
 			3s      1 asks Basic b as old : goes

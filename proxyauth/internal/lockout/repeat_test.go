@@ -31,6 +31,12 @@ func TestRepeats(t *testing.T) {
 			65s   4 asks Digest d challenged : goes
 			65s   4 repeats : not`,
 
+		"not beside another, also where others have its place": `
+			0s    1 asks Digest a unasked : goes
+			0s    1 frees
+			0s    2 asks Digest b unasked : goes
+			0s    2 repeats : not`,
+
 		"not where it has counted already": `
 			0s    1 asks Digest a unasked : goes
 			61s   1 repeats : not`,

@@ -31,6 +31,16 @@ func TestTrusted(t *testing.T) {
 			64s    6 asks Basic c : goes
 			64s    7 asks Basic c : goes`,
 
+		"a third does not join an upload of before the pass, at its target": `
+			0s     1 asks Basic u : goes
+			0s     1 frees
+			0s     2 asks Basic a : goes
+			0s     2 passed
+			60s    3 asks Basic a : goes
+			60.3s  4 asks Basic b : goes
+			60.6s  5 asks Basic u : waits until 1m4s
+			60.6s  6 asks Basic c : goes`,
+
 		"the time begins anew for one that is sent once more after an answer": `
 			0s     1 asks Basic a : goes
 			0s     1 passed
@@ -132,7 +142,8 @@ func TestSuspect(t *testing.T) {
 			7m54.9s 6 asks Basic e : waits until 7m55s
 			7m55s   6 asks again   : goes
 			7m55s   6 unclear
-			15m55s  7 asks Basic f : goes
+			15m54.9s 7 asks Basic f : waits until 15m55s
+			15m55s  7 asks again   : goes
 			15m55s  7 refused
 			15m55s  8 asks Basic g : held until 46m55s
 			46m55s  8 asks Basic g : goes

@@ -367,6 +367,30 @@ func TestNothing(t *testing.T) {
 			11m  3 passed
 			11m  4 asks Basic c : goes`,
 
+		"four of these are the most, with what was refused": `
+			0s   1 asks Basic a unasked : goes
+			0s   1 refused
+			1s   2 asks Basic b : goes
+			1s   2 frees
+			1s   3 asks Basic c : goes
+			1s   3 frees
+			1s   4 asks Basic d : goes
+			2s   4 frees
+			2s   5 asks Basic e : waits until 32s
+			2s   2 passed
+			2s   5 asks again : goes`,
+
+		"and with what was unclear": `
+			0s   1 asks Basic a unasked : goes
+			0s   1 unclear
+			1s   2 asks Basic b unasked : goes
+			1s   2 frees
+			1s   3 asks Basic c unasked : goes
+			1s   3 frees
+			1s   4 asks Basic d unasked : goes
+			2s   4 frees
+			2s   5 asks Basic e unasked : waits until 32s`,
+
 		"what was not sent gives its place back": `
 			0s  1 asks Basic a : goes
 			0s  2 asks Basic b : waits until 4s
