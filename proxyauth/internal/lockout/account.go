@@ -6,147 +6,159 @@ import (
 	"time"
 )
 
-// An account is what is known of a Key.
+// An account is what is known of the credentials of a Key.
 type account struct {
 	key      Key
-	used     time.Time // last
-	underWay []*place
+	pauses   *pauses
+	used     time.Time // when a request last asked or reported
+	underWay places
 	last     Evidence // the last answer that was Refused or unclear
-	refusal  int      // the number of the last refusal among those of all accounts
-
-	// By schemes that never passed: see untried.go.
-	tallies     []tally
-	answered    time.Time // when the last answer that a pause runs from was read
-	aboutTarget bool      // that was UnclearTarget
-	longs       int       // how many long pauses are over
-	long        *place    // of the attempt after the last one, until its answer is read
-	bare        bool      // the next request begins without credentials
-	retries     pause     // while a former pair passes: see pairs.go
-
-	// By those that did: see trusted.go. What was refused and unclear is since
-	// the last pass.
-	proven     []string
-	passed     time.Time
-	mark       int    // refusal, when it was the last that counted; an attempt sent after it was read has no lower mark
-	first      string // the target of the first refusal
-	begun      int    // what mark was after the first refusal
-	refused    int    // refusals: the first one, and those of attempts that were sent after it was read
-	wide       bool   // refusals were at more than one target
-	hold       pause
-	recoveries [3]time.Time // when it was suspect and passed again, the last first
-
-	elsewhere            time.Time // when, while it was held, a request for a target that was not odd asked last
-	refusedAt, unclearAt targets
-	denied               targets // the proxy denies them, whatever the password
-	denials              int     // refusals there, since the last pass
-
-	// freely is nil where an attempt needs the ledger's leave, or its pass
-	// must be reported. It is read without the guard's lock.
+	refusal  int      // the number of its last refusal, among those of all accounts
+	untried
+	trusted
+	targets
 	freely atomic.Pointer[freely]
 }
 
-// freely is how an account is used without asking the ledger. It does not change.
-type freely struct {
-	until  time.Time // when attempts are to ask again
-	fresh  time.Time // until when a pass need not be reported
-	mark   int
-	proven []string
-	denied targets
+// send notes an attempt; former says whether requests go on with a former pair meanwhile.
+func (a *account) send(now time.Time, sent *place, former bool) {
+	trusts := a.trusts(sent.scheme)
+	if !trusts || a.suspect() || !a.good(now) {
+		sent.stage = paced
+	}
+	if a.tries(sent.target) {
+		a.hold.claim(now, a.pauses.holds, sent)
+	}
+	switch {
+	case former:
+		a.retries.claim(now, a.pauses.retries, sent)
+	case !trusts && a.usedUp():
+		a.long = sent
+	}
+	a.underWay = append(a.underWay, sent)
 }
 
-// A place is taken by an attempt under way.
-type place struct {
-	sent    Attempt
-	at      time.Time
-	more    int  // attempts, beside the first: see Repeat
-	freed   bool // see Free
-	expired bool // see expiry.go
+// repeat reports whether an attempt may be made once more in its place, and notes that.
+func (a *account) repeat(now time.Time, sent *place, made int) bool {
+	sent.at = now
+	if a.trusts(sent.scheme) {
+		return true
+	}
+	s := a.sum()
+	refused := made + a.underWay.beside(sent) + s.refused // if those under way will be
+	may := sent.stage != expired && refused < mostUntried && refused+s.unclear < mostAtAll
+	if may {
+		sent.made++
+	}
+	return may
 }
 
-// holds reports whether others may have to wait for the attempt: it was not sent at a
-// time when any number may be.
-func (p *place) holds() bool { return p.sent.paced }
-
-// leaves frees a place, if it is taken.
-func (a *account) leaves(p *place) {
-	a.underWay = slices.DeleteFunc(a.underWay, func(other *place) bool { return other == p })
+// free gives the place of an attempt to others.
+func (a *account) free(sent *place) {
+	if sent.stage == paced {
+		sent.stage = freed
+	}
+	if a.trusts(sent.scheme) {
+		a.underWay.remove(sent)
+	}
 }
 
-// is reports whether it is the attempt of a place.
-func (sent Attempt) is(p *place) bool { return p != nil && p == sent.place }
-
-// places returns how many attempts under way count that were sent after a time,
-// and when the first of them was.
-func (a *account) places(after time.Time) (n int, oldest time.Time) {
-	return a.sentSince(func(p *place) bool { return p.holds() && !p.freed && p.at.After(after) })
-}
-
-// unanswered is the same for all attempts, also those whose place others have.
-func (a *account) unanswered(after time.Time) (n int, oldest time.Time) {
-	return a.sentSince(func(p *place) bool { return p.holds() && p.at.After(after) })
-}
-
-func (a *account) sentSince(counts func(*place) bool) (n int, oldest time.Time) {
-	for _, p := range a.underWay {
-		if counts(p) {
-			if n == 0 || p.at.Before(oldest) {
-				oldest = p.at
-			}
-			n += 1 + p.more
+// expire counts attempts by schemes that never passed and have had no answer for too
+// long, each from its own minute on.
+func (a *account) expire(now time.Time) {
+	for last := now.Add(-unanswered); ; {
+		i := slices.IndexFunc(a.underWay, func(p *place) bool { return !p.at.After(last) && !a.trusts(p.scheme) })
+		if i < 0 {
+			return
 		}
+		p := a.underWay[i]
+		a.underWay.remove(p)
+		if p.stage == freed {
+			continue
+		}
+		p.stage = expired
+		a.last = Evidence{Verdict: UnclearTarget}
+		a.count(p.at.Add(unanswered), p, Evidence{Verdict: UnclearTarget, Legs: p.made})
+		a.publish()
 	}
-	return n, oldest
 }
 
-func (a *account) trusts(scheme string) bool { return slices.Contains(a.proven, scheme) }
-
-// passes takes in a pass. One that was sent before the last refusal was read, of
-// a scheme that had passed before, says nothing: its origin was slow.
-func (a *account) passes(now time.Time, sent Attempt, trusted bool) {
-	if !trusted {
-		a.proves(sent.Scheme)
+// fold takes in the answer to an attempt, and reports whether it is a refusal that counts.
+// If so it gets the number.
+func (a *account) fold(now time.Time, sent *place, e Evidence, number int) (counts bool) {
+	a.underWay.remove(sent)
+	unclear := e.Verdict == Unclear || e.Verdict == UnclearTarget
+	if e.Verdict == Refused || unclear && !a.suspect() {
+		a.last = e // a suspect account is held because it was refused
 	}
-	if sent.mark < a.mark {
-		return
+	switch {
+	case e.Verdict == Passed:
+		a.prove(sent.scheme)
+		if a.trusted.pass(now, sent.mark) {
+			a.targets.pass(sent.target)
+		}
+	case e.Verdict == Refused && a.trusts(sent.scheme) && a.denied.has(sent.target) && a.good(now):
+		a.denials++
+	case e.Verdict == Refused:
+		a.refusal = number
+		a.count(now, sent, e)
+		counts = true
+	case sent.stage == expired:
+	case e.Verdict == NotSent:
+		a.hold.giveBack(now, sent)
+		a.retries.giveBack(now, sent)
+	default:
+		a.count(now, sent, e)
 	}
-	if a.suspect() {
-		a.recoveries = [3]time.Time{now, a.recoveries[0], a.recoveries[1]}
-	}
-	for _, target := range a.refusedAt {
-		a.denied.add(target)
-	}
-	a.denied.remove(sent.Target)
-	a.passed = now
-	a.clear()
-}
-
-// proves notes that a scheme has passed, which clears what is held against it.
-func (a *account) proves(scheme string) {
-	a.proven = append(slices.Clip(a.proven), scheme)
-	a.tallies = slices.DeleteFunc(a.tallies, func(t tally) bool { return t.scheme == scheme })
-	a.longs, a.long, a.retries, a.bare = 0, nil, pause{}, false
-}
-
-// clear ends what is held, but for schemes that never passed.
-func (a *account) clear() {
-	a.first, a.refused, a.wide, a.hold, a.denials = "", 0, false, pause{}, 0
-	a.refusedAt, a.unclearAt = nil, nil
-}
-
-func (a *account) forget() {
-	a.tallies, a.longs, a.long, a.retries, a.last, a.bare = nil, 0, nil, pause{}, Evidence{}, false
-	a.clear()
 	a.publish()
+	return counts
 }
 
-// givesBack ends an attempt that did not take place.
-func (a *account) givesBack(now time.Time, sent Attempt) {
-	if sent.is(a.hold.try) {
-		a.hold.giveBack(now)
+// count takes in an answer that is no pass.
+func (a *account) count(now time.Time, sent *place, e Evidence) {
+	trusts := a.trusts(sent.scheme)
+	if !trusts {
+		a.untried.count(now, sent, e)
 	}
-	if sent.is(a.retries.try) {
-		a.retries.giveBack(now)
+	if trusts || a.suspect() {
+		a.trusted.count(now, a.pauses.holds, sent, e.Verdict, a.refusal)
 	}
+	a.targets.note(sent.target, e.Verdict)
+}
+
+// prove notes that a scheme has passed.
+func (a *account) prove(scheme string) {
+	if !a.trusts(scheme) {
+		a.proven = append(slices.Clip(a.proven), scheme)
+		a.untried.pass(scheme)
+	}
+}
+
+// attempts returns how many attempts of an account that never passed count for its rivals,
+// as the directory may still count them.
+func (a *account) attempts(now time.Time) int {
+	n, _ := a.underWay.taken(time.Time{}, paced)
+	if s := a.sum(); a.recent(now) {
+		n += s.refused + s.unclear
+	}
+	return n
+}
+
+func (a *account) recent(now time.Time) bool { return now.Sub(a.answered) < a.pauses.window }
+
+// over reports whether refusals cease to count until an attempt is made. If nothing has
+// passed all pauses must be over, those beside a former pair and those without one.
+func (a *account) over(now time.Time) bool {
+	return len(a.underWay) == 0 &&
+		(len(a.proven) > 0 || !a.retries.next.After(now) && !a.untried.pause(a.pauses, false).at.After(now))
+}
+
+// forget forgets what is held against the account.
+func (a *account) forget() {
+	a.last, a.suspicion = Evidence{}, suspicion{}
+	a.untried.clear()
+	a.targets.clear()
+	a.publish()
 }
 
 // publish lets requests use a clean account without asking.
@@ -155,44 +167,42 @@ func (a *account) publish() {
 		a.freely.Store(nil)
 		return
 	}
-	a.freely.Store(&freely{
-		until: a.passed.Add(atEase), fresh: a.passed.Add(atEase / 60),
-		mark: a.mark, proven: a.proven, denied: slices.Clone(a.denied),
-	})
+	a.freely.Store(&freely{proven: a.proven, denied: slices.Clone(a.denied), passed: a.passed, mark: a.mark})
+}
+
+// worth says how much is lost if the account is forgotten: least if it was not used for
+// long, then if it is good, unclear, or refused, and most while attempts are under way.
+func (a *account) worth(now time.Time) int {
+	a.expire(now)
+	s := a.sum()
+	switch {
+	case len(a.underWay) > 0:
+		return 4
+	case now.Sub(a.used) > max(longest, a.pauses.long):
+		return 0
+	case a.suspect() || s.refused > 0:
+		return 3
+	case s.unclear+s.nothing > 0:
+		return 2
+	}
+	return 1
+}
+
+// freely is how a clean account is used without asking the ledger. It does not change,
+// and is read without the guard's lock. On nil the ledger is to be asked.
+type freely struct {
+	proven []string
+	denied list
+	passed time.Time // last
+	mark   int       // of attempts: see place
 }
 
 // lets reports whether an attempt may be made without asking.
 func (f *freely) lets(now time.Time, scheme, target string) bool {
-	return f != nil && now.Before(f.until) && slices.Contains(f.proven, scheme) && !slices.Contains(f.denied, target)
+	return f != nil && now.Before(f.passed.Add(atEase)) && slices.Contains(f.proven, scheme) && !f.denied.has(target)
 }
 
 // knows reports whether a pass is nothing new.
-func (f *freely) knows(now time.Time, sent Attempt) bool {
-	return f != nil && sent.place == nil && sent.mark >= f.mark && now.Before(f.fresh) && !slices.Contains(f.denied, sent.Target)
-}
-
-// A pause is the time between tries, which grows. A try begins the next pause at once,
-// so that only one is made, and its answer begins that pause again.
-type pause struct {
-	next time.Time // when there is a try, zero: there is nothing to try
-	step int       // how many tries there were
-	try  *place    // the last one's
-}
-
-func (p *pause) begin(now time.Time, steps []time.Duration) {
-	p.next = now.Add(steps[min(p.step, len(steps)-1)])
-}
-
-// claim begins a try.
-func (p *pause) claim(now time.Time, steps []time.Duration, try *place) {
-	p.step++
-	p.try = try
-	p.begin(now, steps)
-}
-
-// giveBack undoes a try that did not take place.
-func (p *pause) giveBack(now time.Time) {
-	p.step--
-	p.try = nil
-	p.next = now
+func (f *freely) knows(now time.Time, target string, mark int) bool {
+	return f != nil && now.Before(f.passed.Add(atEase/60)) && mark >= f.mark && !f.denied.has(target)
 }

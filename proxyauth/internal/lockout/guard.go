@@ -7,44 +7,44 @@ import (
 	"time"
 )
 
-// A Guard is a Ledger for many goroutines, with a clock and waiting. It starts
-// none of its own, and holds no lock while anybody waits.
+// A Guard is a Ledger for many goroutines, with a clock and waiting. It starts no
+// goroutine, and holds no lock while a request waits.
 type Guard struct {
 	mu      sync.Mutex
 	ledger  *Ledger
 	waiting map[string]*waiting // by user name
 
-	refused atomic.Bool // there is a refusal that may count
+	refused atomic.Bool // the ledger has refusals that may count
 
 	attempts, refusals, unclear atomic.Int64
 }
 
-// waiting is those who wait for a report about a user name.
+// waiting is the requests that wait for a report about a user name.
 type waiting struct {
 	n       int
 	changed chan struct{} // closed by the report
 }
 
-// NewGuard returns a Guard; rejectedFor is as NewLedger has it.
+// NewGuard returns a Guard with a ledger for rejectedFor: see [NewLedger].
 func NewGuard(rejectedFor time.Duration) *Guard {
 	return &Guard{ledger: NewLedger(rejectedFor), waiting: map[string]*waiting{}}
 }
 
-// An Account is a Key's account at a Guard. There can be several of one key.
+// An Account asks a Guard about the account of a Key. Several may ask about one key.
 type Account struct {
 	guard *Guard
 	key   Key
-	known atomic.Pointer[account] // the ledger's, when an attempt was last made
+	known atomic.Pointer[account] // of the ledger, as of the last attempt
 }
 
 // Account returns the account of k.
 func (g *Guard) Account(k Key) *Account { return &Account{guard: g, key: k} }
 
-// Key returns what the account is of.
+// Key returns the key of the account.
 func (a *Account) Key() Key { return a.key }
 
-// Ask says what r is to do, whose Key need not be set. It does not wait: where the
-// answer is Wait, nothing tells the caller of reports that come before Until.
+// Ask says what r is to do, whose Key need not be set. It does not wait: if the answer
+// is Wait the caller is not told of reports that come before Until.
 func (a *Account) Ask(r Request) Decision {
 	if d, ok := a.goes(&r); ok {
 		return d
@@ -54,44 +54,41 @@ func (a *Account) Ask(r Request) Decision {
 	return a.ask(r)
 }
 
-// Wait is Ask, but for the answer Wait: then it waits and asks again. waited is
-// Request.Waited for the next time. The error is the cause of ctx, which ends it.
+// Wait is Ask, but instead of answering Wait it waits and asks again. waited is
+// Request.Waited for the next time. If ctx ends, the error is its cause.
 func (a *Account) Wait(ctx context.Context, r Request) (d Decision, waited time.Duration, err error) {
 	if d, ok := a.goes(&r); ok {
 		return d, r.Waited, nil
 	}
 	for ctx.Err() == nil {
-		d, changed := a.enter(r)
+		d, w := a.enter(r)
 		if d.Answer != Wait {
 			return d, r.Waited, nil
 		}
 		since := time.Now()
 		timer := time.NewTimer(time.Until(d.Until))
 		select {
-		case <-changed:
+		case <-w.changed:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 		timer.Stop()
 		r.Waited += time.Since(since)
-		a.guard.leave(a.key.User, changed)
+		a.guard.leave(a.key.User, w)
 	}
 	return Decision{}, r.Waited, context.Cause(ctx)
 }
 
-// goes lets r go, where that needs nobody's leave. It neither locks nor allocates.
+// goes answers Go if the ledger need not be asked. It neither locks nor allocates.
 func (a *Account) goes(r *Request) (Decision, bool) {
-	known := a.known.Load()
-	if known == nil || len(r.Schemes) != 1 {
-		return Decision{}, false
+	if known := a.known.Load(); known != nil && len(r.Schemes) == 1 {
+		if f := known.freely.Load(); f.lets(time.Now(), r.Schemes[0], r.Target) {
+			return Decision{Answer: Go, Attempt: Attempt{
+				Key: a.key, Scheme: r.Schemes[0], Target: r.Target, Trusted: true, account: known, mark: f.mark,
+			}}, true
+		}
 	}
-	f := known.freely.Load()
-	if !f.lets(time.Now(), r.Schemes[0], r.Target) {
-		return Decision{}, false
-	}
-	return Decision{Answer: Go, Attempt: Attempt{
-		Key: a.key, Scheme: r.Schemes[0], Target: r.Target, Trusted: true, account: known, mark: f.mark,
-	}}, true
+	return Decision{}, false
 }
 
 // ask asks the ledger. The lock is held.
@@ -104,21 +101,20 @@ func (a *Account) ask(r Request) Decision {
 	return d
 }
 
-// enter asks, and enters r among those who wait, if it must.
-func (a *Account) enter(r Request) (d Decision, changed chan struct{}) {
+// enter asks, and if r is to wait enters it among the requests that do.
+func (a *Account) enter(r Request) (d Decision, w *waiting) {
 	g := a.guard
 	g.mu.Lock()
 	defer g.unlock()
 	if d = a.ask(r); d.Answer != Wait {
 		return d, nil
 	}
-	w := g.waiting[a.key.User]
-	if w == nil {
+	if w = g.waiting[a.key.User]; w == nil {
 		w = &waiting{changed: make(chan struct{})}
 		g.waiting[a.key.User] = w
 	}
 	w.n++
-	return d, w.changed
+	return d, w
 }
 
 func (g *Guard) unlock() {
@@ -126,18 +122,16 @@ func (g *Guard) unlock() {
 	g.mu.Unlock()
 }
 
-// leave is called by those who do not wait any longer.
-func (g *Guard) leave(user string, changed chan struct{}) {
+// leave takes out a request that does not wait any longer.
+func (g *Guard) leave(user string, w *waiting) {
 	g.mu.Lock()
 	defer g.unlock()
-	if w := g.waiting[user]; w != nil && w.changed == changed {
-		if w.n--; w.n == 0 {
-			delete(g.waiting, user)
-		}
+	if w.n--; w.n == 0 && g.waiting[user] == w {
+		delete(g.waiting, user)
 	}
 }
 
-// wake lets all who wait for a user name ask again. The lock is held.
+// wake lets all requests that wait for a user name ask again. The lock is held.
 func (g *Guard) wake(user string) {
 	if w := g.waiting[user]; w != nil {
 		close(w.changed)
@@ -145,8 +139,8 @@ func (g *Guard) wake(user string) {
 	}
 }
 
-// Report takes in the answer to an attempt, and says how its account stood and
-// how it stands.
+// Report takes in the answer to an attempt, and says how its account stood and how it
+// stands.
 func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 	switch e.Verdict {
 	case Refused:
@@ -157,8 +151,7 @@ func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 	if e.Verdict != NotSent {
 		g.attempts.Add(int64(max(1, e.Legs)))
 	}
-	if f := sent.account.freely.Load(); sent.place == nil && (e.Verdict == Nothing || e.Verdict == NotSent) ||
-		e.Verdict == Passed && f.knows(time.Now(), sent) {
+	if sent.needless(time.Now(), e.Verdict) {
 		return Trusted, Trusted
 	}
 	g.mu.Lock()
@@ -170,9 +163,9 @@ func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 	return was, is
 }
 
-// matters reports whether a report can bring anybody's turn sooner. To wake all who
-// wait would cost much for reports about attempts of which the ledger did not know:
-// they come by the hundred when a password ends.
+// matters reports whether a report can bring a turn sooner. Reports about attempts that
+// were sent without asking the ledger come by the hundred when a password ends, and to
+// wake all waiting requests for each would cost much.
 func matters(sent Attempt, e Evidence, was, is State) bool {
 	return sent.place != nil || e.Verdict == Passed || was != is
 }
@@ -216,9 +209,8 @@ func (a *Account) Status() Status {
 	return a.guard.ledger.Status(time.Now(), a.key)
 }
 
-// Rejected returns the pairs that may not be sent to a proxy now, by any scheme,
-// since they were refused, the latest refused last. While there are none for any
-// proxy it neither locks nor allocates.
+// Rejected returns the pairs that may not be sent to a proxy now: see [Ledger.Rejected].
+// While no refusal counts, at any proxy, it neither locks nor allocates.
 func (g *Guard) Rejected(proxy string) []Pair {
 	if !g.refused.Load() {
 		return nil
@@ -228,7 +220,7 @@ func (g *Guard) Rejected(proxy string) []Pair {
 	return g.ledger.Rejected(time.Now(), proxy)
 }
 
-// Sent returns the pairs that a proxy has been sent, as far as is known still, in no
+// Sent returns the pairs that were sent to a proxy, as far as the ledger remembers, in no
 // order.
 func (g *Guard) Sent(proxy string) []Pair {
 	g.mu.Lock()
@@ -236,14 +228,14 @@ func (g *Guard) Sent(proxy string) []Pair {
 	return g.ledger.Sent(proxy)
 }
 
-// Counts is what a Guard has seen.
+// Counts are the reports that a Guard has got.
 type Counts struct {
-	Attempts int64 // that were reported, and not as NotSent; each leg by itself
-	Refusals int64 // of these
-	Unclear  int64 // of these, UnclearTarget as well
+	Attempts int64 // each leg by itself, without those that were NotSent
+	Refusals int64
+	Unclear  int64 // or UnclearTarget
 }
 
-// Counts returns what was seen so far.
+// Counts returns the reports so far.
 func (g *Guard) Counts() Counts {
 	return Counts{g.attempts.Load(), g.refusals.Load(), g.unclear.Load()}
 }

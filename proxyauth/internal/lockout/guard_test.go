@@ -232,12 +232,14 @@ func TestGuardSuspect(t *testing.T) {
 		assert.False(t, f.lets(time.Now(), "Digest", "t"))
 		assert.False(t, f.lets(time.Now(), "Basic", "x"))
 		assert.False(t, f.lets(time.Now().Add(time.Minute), "Basic", "t"))
-		assert.True(t, f.knows(time.Now(), Attempt{Target: "t", mark: 1}))
-		assert.False(t, f.knows(time.Now(), Attempt{Target: "t", mark: 1, place: &place{}}))
-		assert.False(t, f.knows(time.Now(), Attempt{Target: "t", mark: 0}))
-		assert.False(t, f.knows(time.Now(), Attempt{Target: "x", mark: 1}))
+		assert.True(t, f.knows(time.Now(), "t", 1))
+		known := a.known.Load()
+		assert.True(t, Attempt{Target: "t", mark: 1, account: known}.needless(time.Now(), Passed))
+		assert.False(t, Attempt{Target: "t", mark: 1, account: known, place: &place{}}.needless(time.Now(), Passed))
+		assert.False(t, f.knows(time.Now(), "t", 0))
+		assert.False(t, f.knows(time.Now(), "x", 1))
 		var none *freely
-		assert.False(t, none.knows(time.Now(), Attempt{}))
+		assert.False(t, none.knows(time.Now(), "", 0))
 	})
 }
 

@@ -103,7 +103,7 @@ func (m *monkey) acts() {
 		m.repeats(m.sent[m.IntN(len(m.sent))])
 	case n < 98:
 		m.forgets()
-	case n < 99 && len(m.ledger.accounts) > 0:
+	case n < 99 && len(m.ledger.byKey) > 0:
 		m.evicts()
 	}
 	m.rejected()
@@ -188,7 +188,7 @@ func (m *monkey) lapse() {
 func (m *monkey) asks(r *asked, depth int) {
 	m.lapse()
 	freely := false
-	if a := m.ledger.accounts[r.Key]; a != nil && len(r.Schemes) == 1 {
+	if a := m.ledger.byKey[r.Key]; a != nil && len(r.Schemes) == 1 {
 		f := a.freely.Load()
 		freely = f.lets(m.now, r.Schemes[0], r.Target)
 		if freely && m.IntN(2) == 0 {
@@ -286,7 +286,7 @@ func (m *monkey) reports(s *shot) {
 	e := Evidence{Verdict: v, Legs: s.made}
 	m.say("%v is answered %d (legs %d)", s, v, e.Legs)
 	m.sent = slices.DeleteFunc(m.sent, func(other *shot) bool { return other == s })
-	if f := s.account.freely.Load(); s.place == nil && (v == Nothing || v == NotSent) || v == Passed && f.knows(m.now, s.Attempt) {
+	if s.needless(m.now, v) {
 		return // as Guard.Report does
 	}
 	first := v == Passed && len(k.proven) == 0 && !k.loose
@@ -300,7 +300,7 @@ func (m *monkey) reports(s *shot) {
 	case v == Unclear || v == UnclearTarget:
 		k.unclear += s.made
 		k.answered = m.now
-	case s.challenged:
+	case s.place.challenged:
 		k.nothing++
 	}
 	was, is := m.ledger.Report(m.now, s.Attempt, e)
@@ -329,12 +329,12 @@ func (m *monkey) forgets() {
 func (m *monkey) evicts() {
 	m.lapse()
 	before := map[Key]*account{}
-	for k, a := range m.ledger.accounts {
+	for k, a := range m.ledger.byKey {
 		before[k] = a
 	}
 	m.ledger.evict(m.now)
 	for k, a := range before {
-		if m.ledger.accounts[k] == nil {
+		if m.ledger.byKey[k] == nil {
 			m.say("evicts %v", named{k})
 			s := m.seen(k)
 			s.refused, s.unclear, s.nothing = 0, 0, 0
@@ -349,9 +349,10 @@ func (m *monkey) rejected() {
 	for _, proxy := range []string{"proxy", "second"} {
 		got := m.ledger.Rejected(m.now, proxy)
 		var want []*account
-		for k, a := range m.ledger.accounts {
-			m.ledger.expireAt(m.now, a)
-			if k.Proxy == proxy && m.ledger.state(m.now, a) == HeldOff && a.refused+a.sum().refused > 0 && m.ledger.heldUntil(m.now, a).After(m.now) {
+		for k, a := range m.ledger.byKey {
+			a.expire(m.now)
+			u := m.ledger.byUser[k.User]
+			if k.Proxy == proxy && u.state(m.now, a) == HeldOff && a.refused+a.sum().refused > 0 && u.heldUntil(m.now, a).After(m.now) {
 				want = append(want, a)
 			}
 		}
@@ -366,12 +367,12 @@ func (m *monkey) rejected() {
 // inTime checks that nobody waits whose turn has come.
 func (m *monkey) inTime() {
 	for _, r := range m.waiting {
-		m.ledger.expire(m.now, r.Key.User)
-		a := m.ledger.accounts[r.Key]
+		u := m.ledger.user(m.now, r.Key.User)
+		a := m.ledger.byKey[r.Key]
 		if a == nil {
-			a = &account{key: r.Key}
+			a = m.ledger.of(m.now, r.Key)
 		}
-		_, t := m.ledger.choose(m.now, a, r.Request)
+		_, t := u.choose(m.now, a, r.Schemes, r.Target)
 		m.must(t.at.After(m.now), "nobody waits whose turn has come", *r)
 		m.must(r.until.After(m.now), "nobody was left behind", *r)
 	}

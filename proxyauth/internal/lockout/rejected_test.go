@@ -140,7 +140,7 @@ func TestRefusedAccounts(t *testing.T) {
 	for range 102 {
 		l.evict(epoch.Add(33 * minute))
 	}
-	assert.Empty(t, l.accounts)
+	assert.Empty(t, l.byKey)
 	assert.Empty(t, l.refused)
 }
 

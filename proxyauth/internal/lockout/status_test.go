@@ -108,11 +108,11 @@ func TestEvict(t *testing.T) {
 		"hanging", "expired refusal", "expired pass", "good", "good later", "not sent", "unclear", "nothing",
 		"four hours old", "refused", "suspect", "refused later", "under way",
 	} {
-		before := len(l.accounts)
+		before := len(l.byKey)
 		l.evict(epoch.Add(now + 4*second))
-		assert.Len(t, l.accounts, before-1)
-		assert.NotContains(t, l.accounts, Key{"proxy", want, NewPair(want, "")})
-		assert.NotContains(t, l.users, want)
+		assert.Len(t, l.byKey, before-1)
+		assert.NotContains(t, l.byKey, Key{"proxy", want, NewPair(want, "")})
+		assert.NotContains(t, l.byUser, want)
 	}
 }
 
@@ -194,26 +194,26 @@ func TestBounds(t *testing.T) {
 	for i := range 1500 {
 		assert.Equal(t, Go, send(i, fmt.Sprint("user", i), "", Passed))
 	}
-	assert.Len(t, l.accounts, 1500)
+	assert.Len(t, l.byKey, 1500)
 	for i := range 2 {
 		assert.Equal(t, Go, send(2000, "live", "", Refused), i)
 	}
 	for i := range 650 {
 		send(3000+i, fmt.Sprint("wrong", i), "", Refused)
-		assert.LessOrEqual(t, len(l.accounts), mostAccounts)
+		assert.LessOrEqual(t, len(l.byKey), mostAccounts)
 	}
-	assert.Len(t, l.users, len(l.accounts))
+	assert.Len(t, l.byUser, len(l.byKey))
 
 	l = NewLedger(0)
 	for i, password := range []string{"one", "two", "three"} {
 		assert.Equal(t, Go, send(i, "alice", password, Passed))
 	}
 	l.evict(epoch)
-	assert.Len(t, l.users["alice"], 2)
+	assert.Len(t, l.byUser["alice"], 2)
 	assert.Equal(t, Go, send(0, "alice", "one", Passed))
-	assert.Len(t, l.users["alice"], 3)
+	assert.Len(t, l.byUser["alice"], 3)
 
-	var several targets
+	var several list
 	for i := range 100 {
 		several.add(fmt.Sprint(i))
 		several.add(fmt.Sprint(i))

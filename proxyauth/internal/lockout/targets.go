@@ -1,42 +1,67 @@
 package lockout
 
-import (
-	"slices"
-	"time"
-)
-
-// targets is the last few of them.
-type targets []string
+import "slices"
 
 const (
 	mostTargets    = 64
-	patientDenials = 3 // refusals at denied targets, before they wait for a pass elsewhere
+	patientDenials = 3 // refusals at denied targets, before these wait for a pass elsewhere
 )
 
-func (t targets) has(target string) bool { return slices.Contains(t, target) }
+// A list is the last few targets that were added.
+type list []string
 
-func (t *targets) add(target string) {
-	if t.has(target) {
+func (l list) has(target string) bool { return slices.Contains(l, target) }
+
+func (l *list) add(target string) {
+	if l.has(target) {
 		return
 	}
-	if len(*t) == mostTargets {
-		*t = slices.Delete(*t, 0, 1)
+	if len(*l) == mostTargets {
+		*l = slices.Delete(*l, 0, 1)
 	}
-	*t = append(*t, target)
+	*l = append(*l, target)
 }
 
-func (t *targets) remove(target string) {
-	*t = slices.DeleteFunc(*t, func(other string) bool { return other == target })
+func (l *list) remove(target string) {
+	*l = slices.DeleteFunc(*l, func(other string) bool { return other == target })
 }
 
-// odd reports whether a try is better made at another target: this one was
-// refused or unclear since the last pass, or is denied.
-func (a *account) odd(target string) bool {
-	return a.refusedAt.has(target) || a.unclearAt.has(target) || a.denied.has(target)
+// targets is where an account was refused.
+type targets struct {
+	denied               list // by the proxy, whatever the password
+	denials              int  // refusals at denied targets, since the last pass
+	refusedAt, unclearAt list // since the last pass: where it was refused, and where unclear
 }
 
-// denies reports whether a refusal at the target says nothing: the proxy denied
-// it before when the password was good, and that was good a moment ago.
-func (a *account) denies(now time.Time, target string) bool {
-	return a.denied.has(target) && now.Before(a.passed.Add(atEase))
+// odd reports whether a try is better made at another target: this one was refused or
+// unclear since the last pass, or is denied.
+func (t *targets) odd(target string) bool {
+	return t.refusedAt.has(target) || t.unclearAt.has(target) || t.denied.has(target)
 }
+
+// waits reports whether requests to a denied target wait for a pass elsewhere.
+func (t *targets) waits(target string) bool {
+	return t.denied.has(target) && t.denials >= patientDenials
+}
+
+// note takes in an answer that is no pass.
+func (t *targets) note(target string, v Verdict) {
+	switch v {
+	case Refused:
+		t.refusedAt.add(target)
+	case Unclear, UnclearTarget:
+		t.unclearAt.add(target)
+	}
+}
+
+// pass takes in a pass: where the same password was refused before, the proxy denies the
+// target.
+func (t *targets) pass(target string) {
+	for _, other := range t.refusedAt {
+		t.denied.add(other)
+	}
+	t.denied.remove(target)
+	t.clear()
+}
+
+func (t *targets) clear() { *t = targets{denied: t.denied} }

@@ -5,118 +5,131 @@ import (
 	"time"
 )
 
-// Schemes that have passed: the second promise. A refusal makes the account
-// suspect, a second one holds it, or its target alone; a pass ends both.
-
 const (
 	atEase       = time.Minute            // for so long after a pass any number may be sent
 	secondSoon   = 300 * time.Millisecond // after that: the second attempt
-	thirdSoon    = 600 * time.Millisecond // the third, at a target where none is under way
-	slowOrigin   = 4 * time.Second        // who has no answer by then waits, mostly, for an origin
-	otherTargets = 10 * time.Second       // how long targets that were odd leave a try to others, if these ask
+	thirdSoon    = 600 * time.Millisecond // the third, at a target that is not asked already
+	slowOrigin   = 4 * time.Second        // an attempt without an answer by then mostly waits for an origin
+	otherTargets = 10 * time.Second       // how long odd targets leave a try to others, if these ask
 
 	recoveriesIn = 10 * time.Minute // three recoveries in this time: the proxy cannot make up its mind
 	manyInARow   = 6                // and then so many refusals hold the account
 )
 
-func (a *account) suspect() bool { return a.refused > 0 }
-
-// held reports whether the account is held, or the target a.first alone.
-func (a *account) held() bool { return !a.hold.next.IsZero() }
-
-// heldOff reports whether all of the account is held now.
-func (a *account) heldOff(now time.Time) bool {
-	return a.held() && a.wide && now.Before(a.hold.next)
+// trusted is how an account stands with the schemes that have passed: the second
+// promise. A refusal makes the account suspect, a second one holds it, or one target
+// alone; a pass ends both.
+type trusted struct {
+	proven     []string     // the schemes
+	passed     time.Time    // last
+	mark       int          // the number of the last refusal that counted here: see place
+	recoveries [3]time.Time // when a suspect account passed again, the last time first
+	elsewhere  time.Time    // when a request to a target that is not odd asked last, of a held account
+	suspicion
 }
 
-// holds returns the pauses of what is held.
-func (l *Ledger) holds() []time.Duration {
-	if l.long == forever {
-		return []time.Duration{forever}
-	}
-	const most = 8 * time.Minute
-	return []time.Duration{20 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, most, max(most, l.long)}
+// suspicion is what was refused since the last pass.
+type suspicion struct {
+	first   string // the target of the first refusal
+	begun   int    // the number of the first refusal
+	refused int    // the first one, and those of attempts that were sent after it was read
+	wide    bool   // the refusals were at more than one target
+	hold    pause  // of the whole account if it is wide, or else of the first target alone
 }
 
-// turnTrusted returns the turn of a scheme that has passed.
-func (l *Ledger) turnTrusted(now time.Time, a *account, target string) turn {
-	n, oldest := a.places(time.Time{}) // oldest is long ago, where there is none
-	t := turn{at: now}
-	atEaseUntil := a.passed.Add(atEase)
+func (s *suspicion) suspect() bool { return s.refused > 0 }
+
+func (s *suspicion) held() bool { return !s.hold.next.IsZero() }
+
+// heldOff reports whether the whole account is held now.
+func (s *suspicion) heldOff(now time.Time) bool { return s.held() && s.wide && now.Before(s.hold.next) }
+
+// tries reports whether an attempt at the target is a try of what is held.
+func (s *suspicion) tries(target string) bool { return s.held() && (s.wide || target == s.first) }
+
+func (t *trusted) trusts(scheme string) bool { return slices.Contains(t.proven, scheme) }
+
+// good reports whether the credentials passed a moment ago.
+func (t *trusted) good(now time.Time) bool { return now.Before(t.passed.Add(atEase)) }
+
+// turn returns the turn of a scheme that has passed. If the account is suspect the other
+// schemes wait for it, too.
+func (t *trusted) turn(now time.Time, underWay places, known *targets, target string) turn {
+	n, first := underWay.taken(time.Time{}, paced) // if there is none, first is long ago
 	switch {
-	case a.held() && (a.wide || target == a.first):
-		t.at, t.try, t.answers = a.hold.next, true, a.decides()
-		if a.wide && a.odd(target) && now.Sub(a.elsewhere) < otherTargets {
-			t.unasked = later(t.at, a.elsewhere.Add(otherTargets))
-			t.at, t.others = t.at.Add(otherTargets), otherTargets
+	case t.tries(target):
+		own := turn{at: t.hold.next, answers: underWay.since(t.mark)}
+		if t.wide && known.odd(target) && now.Sub(t.elsewhere) < otherTargets {
+			own.unasked = latest(own.at, t.elsewhere.Add(otherTargets))
+			own.at, own.others = own.at.Add(otherTargets), otherTargets
 		}
-	case a.denies(now, target) && a.denials >= patientDenials:
-		t.at, t.answers = atEaseUntil, len(a.underWay) > 0
-	case a.suspect():
-		t.at = oldest.Add(slowOrigin)
-	case now.Before(atEaseUntil):
-		t.free = true
+		return own
+	case t.good(now) && known.waits(target):
+		return turn{at: t.passed.Add(atEase), answers: len(underWay) > 0}
+	case t.suspect():
+		return turn{at: first.Add(slowOrigin)}
+	case t.good(now):
+		return turn{at: now}
 	case n == 1:
-		t.at = oldest.Add(secondSoon)
-	case n == 2 && !a.asks(target):
-		t.at = oldest.Add(thirdSoon)
-	default:
-		t.at = oldest.Add(slowOrigin)
+		return turn{at: first.Add(secondSoon)}
+	case n == 2 && !underWay.to(target):
+		return turn{at: first.Add(thirdSoon)}
 	}
-	return t
+	return turn{at: first.Add(slowOrigin)}
 }
 
-// decides reports whether an answer under way can end a hold.
-func (a *account) decides() bool {
-	for _, p := range a.underWay {
-		if p.sent.mark >= a.mark {
-			return true
-		}
+// asked notes that a request asks, to an odd target or another.
+func (t *trusted) asked(now time.Time, odd bool) {
+	if t.held() && t.wide && !odd {
+		t.elsewhere = now
 	}
-	return false
 }
 
-// asks reports whether an attempt at the target is under way.
-func (a *account) asks(target string) bool {
-	return slices.ContainsFunc(a.underWay, func(p *place) bool { return p.holds() && p.sent.Target == target })
-}
-
-// countTrusted takes in what is no pass, by a scheme that has passed, or of an account
-// that is suspect.
-func (a *account) countTrusted(now time.Time, steps []time.Duration, sent Attempt, e Evidence) {
+// count takes in an answer that is no pass, to a scheme that has passed or of a suspect
+// account. number is that of a refusal.
+func (t *trusted) count(now time.Time, holds []time.Duration, sent *place, v Verdict, number int) {
 	widens := false
-	switch e.Verdict {
-	case Refused:
-		a.refusedAt.add(sent.Target)
-		a.mark = a.refusal
+	if v == Refused {
+		t.mark = number
 		switch {
-		case !a.suspect():
-			a.first, a.begun, a.refused = sent.Target, a.mark, 1
-		case sent.mark >= a.begun:
-			a.refused++
-			widens = !a.wide && sent.Target != a.first
-			a.wide = a.wide || widens
-		case sent.paced && !a.held() && sent.Target != a.first:
-			// Sent before the first refusal was read, it is no second one. But when
-			// that comes, at whatever target, the first target is not alone.
-			a.wide = true
+		case !t.suspect():
+			t.first, t.begun, t.refused = sent.target, number, 1
+		case sent.mark >= t.begun:
+			t.refused++
+			widens = !t.wide && sent.target != t.first
+			t.wide = t.wide || widens
+		case sent.stage != unpaced && !t.held() && sent.target != t.first:
+			// It was sent before the first refusal was read, so it is no second one. But
+			// when that comes, at whatever target, the first target is not alone.
+			t.wide = true
 		}
-	case Unclear, UnclearTarget:
-		a.unclearAt.add(sent.Target)
 	}
 	switch {
-	case sent.is(a.hold.try):
-		a.hold.begin(now, steps)
-	case a.refused >= a.enough(now) && (!a.held() || widens):
-		a.hold = pause{}
-		a.hold.begin(now, steps)
+	case sent == t.hold.try:
+		t.hold.begin(now, holds)
+	case t.refused >= t.enough(now) && (!t.held() || widens):
+		t.hold = pause{}
+		t.hold.begin(now, holds)
 	}
 }
 
 // enough returns how many refusals hold the account.
-func (a *account) enough(now time.Time) int {
-	if third := a.recoveries[len(a.recoveries)-1]; !third.IsZero() && now.Sub(third) < recoveriesIn {
+func (t *trusted) enough(now time.Time) int {
+	if third := t.recoveries[len(t.recoveries)-1]; !third.IsZero() && now.Sub(third) < recoveriesIn {
 		return manyInARow
 	}
 	return 2
+}
+
+// pass takes in a pass, and reports whether it says anything. It does not if it was sent
+// before the last refusal was read: its origin was slow.
+func (t *trusted) pass(now time.Time, mark int) bool {
+	if mark < t.mark {
+		return false
+	}
+	if t.suspect() {
+		t.recoveries = [...]time.Time{now, t.recoveries[0], t.recoveries[1]}
+	}
+	t.passed, t.suspicion = now, suspicion{}
+	return true
 }

@@ -5,16 +5,12 @@ import (
 	"time"
 )
 
-// Schemes by which nothing has passed yet: the first promise goes first. They
-// share two attempts, and what is refused or unclear by one counts for all.
-
 const (
 	mostUntried = 2               // attempts, before the long pause
-	secondAfter = 4 * time.Second // the second attempt, where the first is not answered
+	secondAfter = 4 * time.Second // the second attempt, if the first is not answered
 	mostAtOnce  = 4               // attempts that a load balancer's 503s can open the way for
-	mostAtAll   = 4               // attempts before the long pause, where one was refused
-	longest     = 4 * time.Hour   // pause
-	otherTarget = time.Second     // after a pause: how long a target that was odd leaves the first attempt to others
+	mostAtAll   = 4               // attempts before the long pause, if one was refused
+	otherTarget = time.Second     // after a pause: how long an odd target leaves the first attempt to others
 )
 
 // The pauses after two unclear answers, three, and more.
@@ -22,24 +18,27 @@ var unclearPauses = [...]time.Duration{5 * time.Second, time.Minute}
 
 const targetPause = 5 * time.Minute // after more, if the last was UnclearTarget
 
-// A tally is what answers to a scheme that never passed were.
+// untried is how an account stands with the schemes by which nothing has passed yet. The
+// first promise goes first: they share two attempts, and what is refused or unclear by
+// one counts for all.
+type untried struct {
+	tallies     map[string]tally // by scheme
+	answered    time.Time        // when the last answer was read that a pause runs from
+	aboutTarget bool             // the last unclear answer was UnclearTarget
+	bare        bool             // the next request begins without credentials
+	longs       int              // how many long pauses are over
+	long        *place           // of the attempt after the last of them, until it is answered
+	retries     pause            // what counts instead while a former pair passes
+}
+
+// A tally is the answers to a scheme that never passed.
 type tally struct {
-	scheme                    string
 	refused, unclear, nothing int
 	tried                     time.Time // when it was refused last, or had the attempt after a long pause
 }
 
-func (a *account) tally(scheme string) *tally {
-	i := slices.IndexFunc(a.tallies, func(t tally) bool { return t.scheme == scheme })
-	if i < 0 {
-		a.tallies = append(a.tallies, tally{scheme: scheme})
-		i = len(a.tallies) - 1
-	}
-	return &a.tallies[i]
-}
-
-func (a *account) sum() (s tally) {
-	for _, t := range a.tallies {
+func (u *untried) sum() (s tally) {
+	for _, t := range u.tallies {
 		s.refused += t.refused
 		s.unclear += t.unclear
 		s.nothing += t.nothing
@@ -47,95 +46,95 @@ func (a *account) sum() (s tally) {
 	return s
 }
 
-// leastTried returns the scheme for the next attempt: one that was not refused,
-// or longest ago. So a second attempt is made by the next scheme, if there is one.
-func (a *account) leastTried(schemes []string) string {
-	return slices.MinFunc(schemes, func(x, y string) int { return a.triedAt(x).Compare(a.triedAt(y)) })
+// leastTried returns the scheme for the next attempt: one that was not refused, or the
+// one that was longest ago. So the next scheme makes the second attempt, if there is one.
+func (u *untried) leastTried(schemes []string) string {
+	return slices.MinFunc(schemes, func(x, y string) int { return u.tallies[x].tried.Compare(u.tallies[y].tried) })
 }
 
-func (a *account) triedAt(scheme string) time.Time {
-	for _, t := range a.tallies {
-		if t.scheme == scheme {
-			return t.tried
-		}
-	}
-	return time.Time{}
-}
-
-// countUntried takes in what is no pass, by a scheme that never passed.
-func (a *account) countUntried(now time.Time, sent Attempt, e Evidence) {
-	t := a.tally(sent.Scheme)
-	switch e.Verdict {
-	case Refused:
-		t.refused += max(1, e.Legs)
-		a.refusedAt.add(sent.Target)
-	case Unclear, UnclearTarget:
-		t.unclear += max(1, e.Legs)
-		a.aboutTarget = e.Verdict == UnclearTarget
-		a.unclearAt.add(sent.Target)
-		a.bare = true
-	case Nothing:
-		if sent.challenged {
-			t.nothing++
-		}
-		a.bare = true
-	}
-	long := sent.is(a.long)
-	if e.Verdict == Refused || long {
-		t.tried = now
-	}
-	if e.Verdict != Nothing || long {
-		a.answered = now
-	}
-	if long {
-		a.longs++
-		a.long = nil
-	}
-}
-
-// turnUntried returns the turn of a scheme that never passed.
-func (l *Ledger) turnUntried(now time.Time, a *account, target string) turn {
-	n, oldest := a.places(now.Add(-unanswered))
-	all, first := a.unanswered(now.Add(-unanswered))
-	s := a.sum()
-	t := l.pauseUntried(now, a)
+// turn returns the turn of a scheme, at an odd target or another; t is that after a pause.
+func (u *untried) turn(now time.Time, t turn, underWay places, odd bool) turn {
+	n, first := underWay.taken(now.Add(-unanswered), paced)
+	all, firstOfAll := underWay.taken(now.Add(-unanswered), freed)
+	s := u.sum()
+	paused := !t.at.IsZero()
 	switch room := min(mostUntried+s.nothing, mostAtOnce) - s.refused - s.unclear; {
-	case all > n && all+s.refused+s.unclear >= mostAtOnce && t.at.IsZero():
+	case !paused && all+s.refused+s.unclear >= mostAtOnce:
+		t.at, t.answers = firstOfAll.Add(unanswered), true
+	case n > 0 && (paused || n >= room):
 		t.at, t.answers = first.Add(unanswered), true
-	case n > 0 && (!t.at.IsZero() || n >= room):
-		t.at, t.answers = oldest.Add(unanswered), true
 	case n > s.nothing:
-		t.at, t.answers = oldest.Add(secondAfter), true
-	case !t.at.IsZero() && !t.former && a.odd(target):
+		t.at, t.answers = first.Add(secondAfter), true
+	case paused && !t.former && odd:
 		t.at, t.others = t.at.Add(otherTarget), otherTarget
 	}
 	t.answers = t.answers || t.former && all > n
 	return t
 }
 
-// pauseUntried returns when the pause after the last answer ends, if there is
-// one.
-func (l *Ledger) pauseUntried(now time.Time, a *account) turn {
-	if a.sum().refused > 0 && l.former(now, a) != nil {
-		return turn{at: a.retries.next, former: true}
-	}
-	return l.pauseAlone(a)
-}
-
-// pauseAlone is pauseUntried for an account without a former pair.
-func (l *Ledger) pauseAlone(a *account) turn {
-	s := a.sum()
+// pause returns the turn after the last answer, which is zero if no pause follows; former
+// says whether a former pair passes.
+func (u *untried) pause(p *pauses, former bool) turn {
+	s := u.sum()
 	counted := s.refused + s.unclear
 	switch {
-	case s.refused >= mostUntried, s.refused > 0 && counted >= mostAtAll:
-		long := max(l.long, min(l.long<<min(a.longs, 8), longest))
-		return turn{at: a.answered.Add(long), long: true}
+	case former && s.refused > 0:
+		return turn{at: u.retries.next, former: true}
+	case u.usedUp():
+		return turn{at: u.answered.Add(max(p.long, min(p.long<<min(u.longs, 8), longest)))}
 	case counted < 2:
 		return turn{}
 	case counted < mostAtAll:
-		return turn{at: a.answered.Add(unclearPauses[counted-2])}
-	case a.aboutTarget:
-		return turn{at: a.answered.Add(targetPause)}
+		return turn{at: u.answered.Add(unclearPauses[counted-2])}
+	case u.aboutTarget:
+		return turn{at: u.answered.Add(targetPause)}
 	}
-	return turn{at: a.answered.Add(l.window)}
+	return turn{at: u.answered.Add(p.window)}
 }
+
+// usedUp reports whether all attempts were made, so that the next is after a long pause.
+func (u *untried) usedUp() bool {
+	s := u.sum()
+	return s.refused >= mostUntried || s.refused > 0 && s.refused+s.unclear >= mostAtAll
+}
+
+// count takes in an answer that is no pass.
+func (u *untried) count(now time.Time, sent *place, e Evidence) {
+	t := u.tallies[sent.scheme]
+	switch e.Verdict {
+	case Refused:
+		t.refused += max(1, e.Legs)
+	case Unclear, UnclearTarget:
+		t.unclear += max(1, e.Legs)
+		u.aboutTarget = e.Verdict == UnclearTarget
+		u.bare = true
+	case Nothing:
+		if sent.challenged {
+			t.nothing++
+		}
+		u.bare = true
+	}
+	long := sent == u.long
+	if e.Verdict == Refused || long {
+		t.tried = now
+	}
+	if e.Verdict != Nothing || long {
+		u.answered = now
+	}
+	if long {
+		u.longs++
+		u.long = nil
+	}
+	if u.tallies == nil {
+		u.tallies = map[string]tally{}
+	}
+	u.tallies[sent.scheme] = t
+}
+
+// pass takes in that a scheme has passed, which clears what is held against it.
+func (u *untried) pass(scheme string) {
+	delete(u.tallies, scheme)
+	*u = untried{tallies: u.tallies, answered: u.answered, aboutTarget: u.aboutTarget}
+}
+
+func (u *untried) clear() { *u = untried{answered: u.answered} }

@@ -189,7 +189,7 @@ func (w *world) ask(s *sim) {
 		s.Waited += w.now - s.since
 		s.since = -1
 	}
-	if a := w.ledger.accounts[s.Key]; a != nil && len(s.Schemes) == 1 { // as Account.Wait does
+	if a := w.ledger.byKey[s.Key]; a != nil && len(s.Schemes) == 1 { // as Account.Wait does
 		if f := a.freely.Load(); f.lets(w.time(), s.Schemes[0], s.Target) {
 			w.send(s, Attempt{Key: s.Key, Scheme: s.Schemes[0], Target: s.Target, account: a, mark: f.mark})
 			return
@@ -241,7 +241,7 @@ func (w *world) send(s *sim, sent Attempt) {
 		return
 	}
 	w.at(w.now+r.after, func() {
-		if r.verdict == Passed && sent.account.freely.Load().knows(w.time(), sent) {
+		if r.verdict == Passed && sent.needless(w.time(), Passed) {
 			w.end(s, true, true)
 			return
 		}

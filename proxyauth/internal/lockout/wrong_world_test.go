@@ -130,7 +130,7 @@ func TestRotation(t *testing.T) {
 	w.every("rotating", 0, 3*hour, 3*second, nil, names("t", 40)...)
 	w.until(3 * hour)
 	assert.LessOrEqual(t, w.most(30*minute), 4)
-	assert.LessOrEqual(t, len(w.ledger.accounts), mostAccounts)
+	assert.LessOrEqual(t, len(w.ledger.byKey), mostAccounts)
 
 	w = newWorld(1, func(leg) reply { return refuses(10 * ms) })
 	proxies := names("p", 10)
