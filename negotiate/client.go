@@ -34,7 +34,8 @@ type Options struct {
 	// KeytabPath is the keytab of the client. Empty: KRB5_CLIENT_KTNAME.
 	KeytabPath string
 
-	// Principal is whose key of the keytab is used. Empty: its first.
+	// Principal is the principal whose key in the keytab is used. Empty: that of the
+	// first entry.
 	Principal string
 
 	// Username and Password log in by password, if the name has a realm:
@@ -69,7 +70,7 @@ type Client struct {
 // Format prints the same for every verb: a client has a password and keys.
 func (c *Client) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Client") }
 
-// A Ticket is for one service, and good until it ends.
+// A Ticket is a Kerberos ticket for one service.
 type Ticket struct {
 	ticket messages.Ticket
 	key    types.EncryptionKey
@@ -81,16 +82,17 @@ type Ticket struct {
 	used atomic.Int64 // when an authenticator was last made, in microseconds
 }
 
-// String tells whose ticket it is, where it came from and when it ends.
+// String returns a text that names the ticket's principal, where it came from and when
+// it ends.
 func (t *Ticket) String() string {
 	return fmt.Sprintf("ticket of %s by the %s, valid until %s",
 		t.Principal(), t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
 }
 
-// Principal returns whose ticket it is, such as "alice@CORP.EXAMPLE".
+// Principal returns the client's principal, such as "alice@CORP.EXAMPLE".
 func (t *Ticket) Principal() string { return t.name.PrincipalNameString() + "@" + t.realm }
 
-// Format prints that for every verb: a ticket has a key.
+// Format prints t.String() for every verb: a ticket has a key.
 func (t *Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 
 // now returns the time for an authenticator. No two are alike: a service takes
@@ -113,13 +115,13 @@ func NewClient(o Options) *Client {
 	return &Client{options: o, defaultCache: sync.OnceValue(func() string { return cacheName(o.ConfigPath) }), tickets: make(map[string]*Ticket), asking: make(map[string]*asking)}
 }
 
-// Ticket returns a ticket for the service with this SPN, such as
-// "HTTP/proxy.example". It is kept and renewed before it ends; a burst of calls
-// asks the KDC once. Errors are an [*Error], which names the cause and the remedy,
-// or the cause of ctx, which ends the call, though not at once what gokrb5 does for
-// it. A password or key that is Rejected, and a user who is Barred, are not tried again
-// for 31 minutes, but see [Client.BeforeLogin]; what else a KDC says, or that none
-// does, stands for 5 seconds.
+// Ticket returns a ticket for the service with this SPN, such as "HTTP/proxy.example".
+// The ticket is kept, and replaced from a minute before it ends; calls at the same time
+// ask a KDC once. The call ends with ctx, although the question to the KDC may go on for
+// a while; the error is then the cause of ctx. Any other error is an [*Error], which
+// names the cause and the remedy. If the password or key is Rejected, or the user is
+// Barred, later calls return that error without asking a KDC for 31 minutes, but see
+// [Client.BeforeLogin]; any other error is returned in this way for 5 seconds.
 func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 	stamp := c.files()
 	c.mu.Lock()
@@ -156,9 +158,9 @@ func (c *Client) Ticket(ctx context.Context, spn string) (*Ticket, error) {
 	}
 }
 
-// Kept returns the ticket that the last [Client.Ticket] for the service has
-// returned, be it at its end by now; nil if there was none, or if the files that
-// it came from have changed since, as by kinit.
+// Kept returns the ticket that the last call of [Client.Ticket] for the service has
+// returned, even if it has ended by now. It is nil if there was none, or if the files
+// that it came from have changed since, as kinit does.
 func (c *Client) Kept(spn string) *Ticket {
 	stamp := c.files()
 	c.mu.Lock()

@@ -13,8 +13,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/ntlm"
 )
 
-// A Handshake is the tokens of one authentication. It is not safe for
-// concurrent use.
+// A Handshake makes the tokens of one authentication. It is not safe for concurrent
+// use.
 type Handshake struct {
 	ticket  *Ticket // of Kerberos, or
 	ntlm    *ntlm.Handshake
@@ -26,8 +26,8 @@ type Handshake struct {
 }
 
 var (
-	// ErrRefused is returned when the server goes on asking without a token,
-	// or rejects in so many words.
+	// ErrRefused is returned when the server asks anew without a token, or its token
+	// says that it rejects the client.
 	ErrRefused = errors.New("negotiate: the server refused")
 
 	// ErrServer is returned by [Handshake.Done] when the server fails to
@@ -53,8 +53,8 @@ func NTLM(h *ntlm.Handshake) *Handshake { return &Handshake{ntlm: h} }
 // Format prints the same for every verb: a handshake holds a password or a key.
 func (h *Handshake) Format(f fmt.State, _ rune) { io.WriteString(f, "negotiate.Handshake") }
 
-// Next returns the token that follows on the server's; nil begins. last says
-// that the server can be content with it.
+// Next returns the client's next token. token is the server's last one, or nil to begin.
+// last says that the server may need no further token.
 func (h *Handshake) Next(token []byte) (reply []byte, last bool, err error) {
 	switch {
 	case !h.begun:
@@ -134,9 +134,9 @@ func (h *Handshake) refusal(token []byte) error {
 	return ErrRefused
 }
 
-// Done verifies the token that came with the server's consent: with Kerberos
-// the AP-REP, which is mutual authentication. None is nil, and normal. With NTLM
-// there is nothing to verify.
+// Done verifies the token in the answer by which the server accepts the client: with
+// Kerberos the AP-REP, which is mutual authentication. Many servers send none; then
+// token is nil, and so is the error. With NTLM there is nothing to verify.
 func (h *Handshake) Done(token []byte) error {
 	if len(token) == 0 || h.ticket == nil {
 		return nil

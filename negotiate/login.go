@@ -7,30 +7,30 @@ import (
 
 // BeforeLogin sets a function that is asked before each login by password: an AS
 // exchange with [Options].Password is an attempt at the account, and too many with
-// a wrong one lock it. Set it before the first [Client.Ticket]. With nil, as at first,
-// nobody is asked.
+// a wrong password lock it. Call BeforeLogin before the first [Client.Ticket]. If f is
+// nil, as at first, no function is asked.
 //
 // f is called when Ticket needs a login, right before a KDC is asked, once for all
-// who wait for that ticket: not for tickets that are kept or in a ticket cache, nor
-// for a keytab. It may block, until it is the login's turn; that takes nothing from
-// the four seconds in which a KDC has to answer. Its ctx has the values of the
-// context of the Ticket call that came first, but not its end: it ends when the last
-// caller who waits has given up, or f returns.
+// callers who wait for that ticket. It is not called for tickets that are kept or in a
+// ticket cache, nor for a keytab. f may block until the login may go on; that takes
+// nothing from the four seconds in which a KDC has to answer. ctx has the values of the
+// context of the Ticket call that came first, but not its end: ctx ends when the last
+// waiting caller has given up, or f returns.
 //
-// If f fails no KDC is asked. All who wait get an [*Error] that wraps what f
-// returned and says it in these words, with no Remedy of its own, neither Rejected
-// nor Barred. Who calls Ticket later has f asked again.
+// If f returns an error, no KDC is asked. All waiting callers get an [*Error] that wraps
+// the error of f and has its text, without a Remedy, and is neither Rejected nor Barred.
+// Later calls of Ticket call f again.
 //
-// Otherwise after, which may be nil, is called exactly once with how the login ended,
-// before Ticket returns the same, and also if nobody waits for it any more: with nil
-// if there was a ticket-granting ticket, whatever becomes of the ticket for the
-// service; with an [*Error] that is Rejected if the password is wrong. Other errors
-// say nothing of the password: no KDC answered, the clocks differ, the user is
-// Barred, or all gave up while f was asked, and then no KDC was.
+// Otherwise after, which may be nil, is called exactly once with the error in which the
+// login ended, before Ticket returns, and even if nobody waits any more. The error is
+// nil if there was a ticket-granting ticket, whatever becomes of the ticket for the
+// service. It is an [*Error] that is Rejected if the password is wrong. Other errors say
+// nothing about the password: no KDC answered, the clocks differ, the user is Barred, or
+// all callers gave up while f was asked, so that no KDC was.
 //
-// It is f then that says when a refused password is tried again: the refusal is
-// told to those who wait, and is not kept for later calls of Ticket. Other failures
-// stand for 5 seconds, in which f is not asked.
+// With a function f, the Client does not keep a refusal of the password for later calls
+// of Ticket: f decides when the password is tried again. Other failures are returned for
+// 5 seconds without calling f.
 func (c *Client) BeforeLogin(f func(ctx context.Context) (after func(error), err error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,10 +1,10 @@
 // Package ntlm is the client side of an NTLM handshake (MS-NLMP), independent
 // of what carries it: messages in, messages out, no I/O.
 //
-// It speaks NTLMv2 only. The bytes of the messages are go-ntlmssp's; this
-// package checks what comes from the server before go-ntlmssp sees it, and adds
-// what that does not have: channel bindings and the target name, which tie the
-// handshake to one connection and one service, and the message integrity code.
+// It speaks NTLMv2 only. The messages are encoded by go-ntlmssp; this package checks the
+// server's messages before go-ntlmssp reads them, and adds what go-ntlmssp lacks: channel
+// bindings and the target name, which tie the handshake to one connection and one
+// service, and the message integrity code.
 //
 //	h := ntlm.New(`CORP\alice`, "secret", ntlm.Options{})
 //	negotiate, err := h.Next(nil)          // type 1, to the server

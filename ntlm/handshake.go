@@ -24,8 +24,8 @@ type Options struct {
 	Sign bool
 }
 
-// ErrRefused is returned by [Handshake.Next] when the server answers without a
-// message: it does not accept the credentials, or does not go on.
+// ErrRefused is returned by [Handshake.Next] when the server does not go on: it answers
+// type 1 without a message, or asks anew after type 3, since it refuses the credentials.
 var ErrRefused = errors.New("ntlm: the server refused")
 
 // A Handshake is the messages of one authentication, which travel on one
@@ -57,13 +57,14 @@ func New(username, password string, o Options) *Handshake {
 // Format prints the same for every verb: a handshake holds a password.
 func (h *Handshake) Format(f fmt.State, _ rune) { io.WriteString(f, "ntlm.Handshake") }
 
-// Next returns the message that follows on the server's: type 1 to begin, for
-// which message is nil; then type 3 for the server's type 2. Whether the server
-// is content shows outside of the handshake; if it answers type 1 or type 3 by
-// asking anew, without a message or with another one, that is [ErrRefused].
+// Next returns the next message of the client. message is the server's last one: nil
+// to begin, for which Next returns type 1; then the server's type 2, for which it returns
+// type 3. What comes after that, by HTTP's status or the like, says whether the server
+// has accepted the user. If the server answers type 1 without a message, or type 3 with
+// any, call Next with that: the error is [ErrRefused].
 //
-// A type 2 that is malformed, or asks for what NTLMv2 does not do, is another
-// error. After an error the handshake is over.
+// A type 2 that is malformed, or asks for what NTLMv2 does not have, is another error.
+// After an error the handshake is over.
 func (h *Handshake) Next(message []byte) ([]byte, error) {
 	was := h.state
 	h.state = done
