@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// Cached returns a source that asks another one and keeps for d what that gave: for
-// secret managers, prompts, and whatever else is too slow or too dear to be asked for
-// each request. It keeps an answer for each proxy, scheme and realm, 1,024 in all; then
-// the oldest goes.
+// Cached returns a source that asks another source and keeps each answer for the
+// duration d: for secret managers, prompts, and whatever else is too slow or too
+// expensive to be asked for each request. It keeps one answer for each proxy, scheme and
+// realm, and at most 1,024; then the oldest goes.
 //
 // Credentials that a request names as Rejected are forgotten, and the source is asked
 // again at once. If it gives the same again, they are returned, and the next requests
-// ask it once a second at most, until it gives others: a password that is corrected
-// counts a second later.
+// ask the source once a second at most, until it gives others: a password that is
+// corrected counts a second later.
 //
 // That there are no credentials is an answer, and kept like any other. An error is not
-// kept: it is returned, and the next request asks again.
+// kept: it is returned, and the next request asks again. Meanwhile a Transport uses the
+// credentials that passed last, for 5 minutes at most: see [CredentialSource].
 //
 // Requests that ask at the same time are answered by one call of the source, which gets
 // the context and the CredentialRequest of the first. The others stop waiting when their
-// own context ends; when that of the first ends, another one asks. A d of zero or less
-// keeps nothing beyond that call.
+// own context ends; when that of the first ends, another one asks. If d is zero or less,
+// no answer is kept beyond that call. A nil source has no credentials.
 func Cached(source CredentialSource, d time.Duration) CredentialSource {
 	if source == nil {
 		return FirstOf()

@@ -21,17 +21,24 @@ import (
 
 // A safe is a source that is slow and can be told what to say.
 type safe struct {
-	mu       sync.Mutex
-	password shelf
-	err      error
-	takes    time.Duration
-	asked    []proxyauth.CredentialRequest
+	mu             sync.Mutex
+	user, password shelf
+	err            error
+	takes          time.Duration
+	asked          []proxyauth.CredentialRequest
 }
 
+// newSafe returns a safe with a password of alice.
 func newSafe(password string) *safe {
 	s := &safe{}
-	s.password.Store(password)
+	s.name("alice", password)
 	return s
+}
+
+// name has the safe give other credentials from now on.
+func (s *safe) name(user, password string) {
+	s.user.Store(user)
+	s.password.Store(password)
 }
 
 func (s *safe) ProxyCredentials(ctx context.Context, req proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
@@ -47,7 +54,7 @@ func (s *safe) ProxyCredentials(ctx context.Context, req proxyauth.CredentialReq
 	if err != nil {
 		return proxyauth.Credentials{}, err
 	}
-	return proxyauth.Credentials{Username: "alice", Password: s.password.Load()}, nil
+	return proxyauth.Credentials{Username: s.user.Load(), Password: s.password.Load()}, nil
 }
 
 // fails has the safe fail from now on, or no longer.
@@ -107,7 +114,7 @@ func TestCachedKeeps(t *testing.T) {
 			gives(t, "one", source, req)
 		}
 		require.Zero(t, vault.calls())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		for _, req := range requests {
 			gives(t, "two", source, req)
 			require.Equal(t, 1, vault.calls())
@@ -141,7 +148,7 @@ func TestCachedRejected(t *testing.T) {
 			time.Sleep(time.Second - 1)
 			gives(t, "one", source, basicAt("a:1", "r", of("other"), of("one")))
 			require.Zero(t, vault.calls())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		vault.password.Store("two")
 		for range 5 {

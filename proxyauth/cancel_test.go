@@ -252,7 +252,7 @@ func TestCancel(t *testing.T) {
 					req, err := http.NewRequestWithContext(ctx, "GET", w.ways()[way], nil)
 					require.NoError(t, err)
 					ended := make(chan error, 2)
-					for range 2 { // one leads, the other waits for it
+					for range 2 { // one asks the proxy, the other waits for it
 						go func() {
 							_, err := tr.RoundTrip(req)
 							ended <- err

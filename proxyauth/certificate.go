@@ -17,8 +17,8 @@ import (
 type InterceptionError struct {
 	Proxy  string // the proxy's URL without userinfo
 	Target string // host:port
-	Issuer string // of the certificate, as it says itself
-	Err    error  // of crypto/tls: a *tls.CertificateVerificationError
+	Issuer string // of the last certificate in the chain that arrived, in its own words
+	Err    error  // of crypto/tls: wraps a *tls.CertificateVerificationError
 
 	noRoots bool // this machine trusts nobody
 }
@@ -44,20 +44,20 @@ func (e *InterceptionError) meaning() (cause, remedy string) {
 func (e *InterceptionError) Unwrap() error { return e.Err }
 
 // intercepted returns err as an *InterceptionError if it is one.
-func (r *route) intercepted(target string, err error) error {
+func intercepted(r *route, target string, err error) error {
 	var invalid *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
 	if !errors.As(err, &invalid) || !errors.As(err, &unknown) || len(invalid.UnverifiedCertificates) == 0 {
 		return err
 	}
-	var hop *carrier.DialError
-	if errors.As(err, &hop) { // the certificate of a proxy
+	var hop *carrier.Fault
+	if errors.As(err, &hop) && hop.Kind == carrier.Unreachable { // the certificate of a proxy
 		return err
 	}
 	chain := invalid.UnverifiedCertificates
 	issuer := chain[len(chain)-1].Issuer
 	e := &InterceptionError{Proxy: r.name, Target: target, Issuer: commonName(issuer), Err: err}
-	if conf := r.t.base.TLSClientConfig; conf == nil || conf.RootCAs == nil {
+	if conf := r.base.TLSClientConfig; conf == nil || conf.RootCAs == nil {
 		roots, err := x509.SystemCertPool()
 		e.noRoots = err == nil && roots.Equal(x509.NewCertPool()) // as in an image made from scratch
 	}

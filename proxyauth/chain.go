@@ -13,11 +13,14 @@ import (
 // the first, which is reached directly, to the last, which reaches the targets.
 // Each is reached through the one before: use the last.
 //
-// User name and password of each hop are those of its URL, or of its Credentials;
-// PROXY_USER and PROXY_PASS do not count, since they would go to each. Before the
-// first use each Transport can get Credentials, Schemes, ProxyTLSClientConfig and all
-// else of its own; its Base is its alone, and that of the last has the TLS
-// settings for targets. An error of a hop names the proxy of that hop.
+// The user name and password of each hop are those of its URL, or of its Credentials;
+// PROXY_USER and PROXY_PASS are not used, since they would go to each hop. Before the
+// first use each Transport can get its own Credentials, Schemes, ProxyTLSClientConfig
+// and all else. Each has a Base that no other shares; the Base of the last one has the
+// TLS settings for targets. An error of a hop names the proxy of that hop.
+//
+// It is an error if there is no proxy, or if a URL is malformed or not http:// or
+// https://.
 func Chain(proxies ...string) ([]*Transport, error) {
 	if len(proxies) == 0 {
 		return nil, errors.New("proxyauth: a chain needs at least one proxy")

@@ -2,10 +2,10 @@ package proxyauth
 
 import (
 	"github.com/go-proxyauth/go-proxyauth/digest"
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 )
 
-// A Challenge is one offer of a Proxy-Authenticate header (RFC 9110 §11.3): a
+// A Challenge is one challenge of a Proxy-Authenticate field (RFC 9110 §11.3): a
 // scheme with a token or with parameters.
 type Challenge struct {
 	// Scheme is the auth-scheme as the proxy wrote it. Compare it without
@@ -35,29 +35,19 @@ func (c Challenge) HasParam(name string) bool {
 // field, empty list elements, white space around "=", quoted strings that hold
 // commas and scheme names.
 //
-// It returns the well-formed challenges and, if there are others, an error that
-// tells what is wrong with those. Malformed is a challenge with a parameter
-// that occurs twice, a quote that does not end, text that is no parameter, or
-// without a parameter that its scheme requires (realm for Basic; realm and
-// nonce for Digest). Unknown schemes and unknown parameters are not errors.
+// It returns the well-formed challenges, and an error that says what is wrong with the
+// malformed ones; the error is nil if there are none. A challenge is malformed if it has
+// a parameter twice, more than 32 parameters, a quote that does not end, or text that is
+// no parameter, or if it lacks a parameter that its scheme requires (realm for Basic;
+// realm and nonce for Digest). Unknown schemes and unknown parameters are not errors.
 //
-// What is beyond 64 KiB, 32 challenges, or 32 parameters of one challenge is
-// not read, and told in the error.
+// Fields beyond 64 KiB in all, and challenges after the 32nd, are not read; the error
+// says so.
 func ParseChallenges(fields []string) ([]Challenge, error) {
-	read, err := parseChallenges(fields)
+	read, err := scheme.ParseChallenges(fields)
 	var all []Challenge
 	for _, c := range read {
 		all = append(all, Challenge{c.Scheme, c.Token68, c.Params})
 	}
 	return all, err
-}
-
-// parseChallenges reads fields with what each scheme requires.
-func parseChallenges(fields []string) ([]challenge.Challenge, error) {
-	return challenge.Parse(fields, func(name string) []string {
-		if scheme := schemeNamed(DefaultSchemes(), name); scheme != nil {
-			return scheme.requires()
-		}
-		return nil
-	})
 }

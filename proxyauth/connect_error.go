@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 )
 
 // meaning tells what a proxy's refusal usually means, and what to do; "" where
@@ -42,7 +44,7 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 		return "it opens no tunnels, or is a web server and no proxy", "check host and port of the proxy URL, or ask its administrators to allow CONNECT"
 	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
 		cause, remedy = "the header of the request is too large for it", "ask its administrators for a higher limit"
-		if tried := schemeNamed(DefaultSchemes(), e.Tried); tried != nil && tried.traits().large {
+		if tried := scheme.Named(scheme.Default(), e.Tried); tried != nil && tried.Traits().Large {
 			cause += ": a Kerberos token grows with the groups of its user"
 			remedy += ", or for fewer groups in the account, or use another scheme (Transport.Schemes)"
 		}

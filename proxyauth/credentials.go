@@ -11,7 +11,7 @@ import (
 // Credentials are a user name and a password for a proxy. The name may carry a
 // domain: `CORP\alice` or "alice@CORP.EXAMPLE".
 //
-// Printing, logging or marshalling them shows neither.
+// Printing, logging or marshalling them shows neither name nor password.
 type Credentials struct{ Username, Password string }
 
 const redacted = "proxyauth.Credentials(REDACTED)"
@@ -40,27 +40,36 @@ type CredentialRequest struct {
 	Realm string
 
 	// Rejected are the credentials that may not be sent to this proxy now, by any
-	// scheme, since it has refused them (Transport.RejectedFor), the latest refused
-	// last. A source that keeps what it once got can see here that it must get
-	// anew. What is only suspect, or left open by an unclear answer, is not among
-	// them.
+	// scheme, since it has refused them (Transport.RejectedFor); the latest refused
+	// come last. A source that keeps credentials must get new ones if those that it
+	// keeps are among them. Credentials that only one request saw refused after they
+	// had passed, or that met an unclear answer, are not among them.
 	Rejected []Credentials
 }
 
-// A CredentialSource supplies credentials. It is asked for each request for which
-// the proxy wants them, by every scheme, and again after they were refused: see
-// [Cached] for one that is slow. What it gives counts at once. No request goes
-// on a connection or through a tunnel of another user than the one it names now, and
-// a new password is tried with the next request; if the proxy has not heard of that
-// yet, requests go on with the former one.
+// A CredentialSource supplies the user name and the password for a proxy. It is asked
+// for each request to a proxy that demands credentials, by every scheme, and again
+// after they were refused: see [Cached] for a source that is slow.
 //
-// At any time it gives the same to all requests of a Transport, for a proxy and a
-// realm: one for each user of a service takes a Transport for each. It may be called
-// from many goroutines and should return when ctx ends.
+// What it returns counts at once. From the moment it names another user, no request
+// goes on a connection or through a tunnel of the former user. A new password is tried
+// with the next request; if the proxy refuses that, and has accepted the former one
+// within the last hour, requests go on with the former one.
 //
-// No credentials are told by [ErrNoCredentials], or by the zero Credentials.
-// Another error ends the request with an [*AuthError] that wraps it, unless what it
-// gave last for this proxy is in use: requests go on with that.
+// It must return the same credentials to all requests of a Transport that ask at one
+// time for one proxy and realm. A service that acts for several users needs a Transport
+// for each of them. The source is called from many goroutines, and should return when
+// ctx ends.
+//
+// A source that has no credentials returns [ErrNoCredentials], or the zero Credentials
+// and no error. Then the userinfo of the proxy URL counts, and at last the ticket or the
+// logged-in user of [Negotiate].
+//
+// Any other error says that the source has failed. If credentials of this source have
+// passed at the proxy, requests go on with those that passed last, for 5 minutes from
+// the first failure; Transport.Logger gets one event at level Warn. After that, and if
+// none have passed, the request ends in an [*AuthError] that wraps the error. The first
+// call that succeeds, or says that there are no credentials, ends this.
 type CredentialSource interface {
 	ProxyCredentials(ctx context.Context, req CredentialRequest) (Credentials, error)
 }

@@ -3,78 +3,78 @@ package proxyauth
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
-// A denial is a 407 of the proxy, read, and what was tried before it.
+// A denial is a 407 of the proxy, or another answer that ends a request.
 type denial struct {
 	challenges []challenge.Challenge
-	found      []finding
-	failures   map[string]*schemeError // of schemes that failed before the proxy could refuse
-	tried      []string                // schemes for which credentials were sent
-	source     string                  // where those came from
-	refused    bool                    // by the proxy
-	sent       secret.Sent             // what must not show up in an error
+	malformed  error // of the challenges that cannot be read, without secrets; nil: all can be
 
 	resp   *http.Response
-	page   []byte // the beginning of its body, when that was read
-	ended  bool   // it was
+	page   []byte // the beginning of the body
+	ended  bool   // the body has been read, or is not to be
 	hangUp func(*http.Response)
 }
 
 const (
-	maxPage  = 4 << 10                // of the proxy's page for the error
-	maxDrain = 64 << 10               // of the page, to keep the connection,
-	drainFor = 500 * time.Millisecond // if it does not trickle
-	maxKeep  = 1 << 20                // the same where the next leg can go on no other
-	keepFor  = 10 * time.Second
+	// What is read of a denial's body, and for how long, so that the connection can be
+	// used again.
+	maxDrain = 64 << 10
+	drainFor = 500 * time.Millisecond
 )
 
-// read takes in the header of a 407 or of another last answer.
-func (d *denial) read(resp *http.Response, hangUp func(*http.Response)) {
-	d.resp, d.hangUp, d.page, d.ended = resp, hangUp, nil, false
-	var err error
-	d.challenges, err = parseChallenges(resp.Header["Proxy-Authenticate"])
-	if err != nil {
-		// Once more for the error, which shortens what it quotes: no part of a
-		// secret can be found in it.
-		_, err = parseChallenges(d.sent.StrikeAll(resp.Header["Proxy-Authenticate"]))
+// readDenial reads the header of an answer. hangUp ends reading of its body, at any time.
+func readDenial(resp *http.Response, hangUp func(*http.Response), sent *secret.Sent) denial {
+	d := denial{resp: resp, hangUp: hangUp}
+	fields := resp.Header["Proxy-Authenticate"]
+	if d.challenges, d.malformed = scheme.ParseChallenges(fields); d.malformed != nil {
+		// Once more for the error, which shortens what it quotes: no part of a secret can
+		// be found in it.
+		_, d.malformed = scheme.ParseChallenges(sent.StrikeAll(fields))
 	}
-	d.found = malformed(err)
+	return d
 }
 
-// drain reads the body to its end, so that net/http keeps the connection, if it
-// is short and comes soon; ctx ends it, too.
-func (d *denial) drain(ctx context.Context) { d.drainWithin(ctx, drainFor, maxDrain) }
-
-func (d *denial) drainWithin(ctx context.Context, limit time.Duration, max int64) {
-	if d.ended {
-		return
+// drain reads the body to its end, so that the connection can be kept, if it is short
+// and comes soon; ctx ends it, too.
+func (d *denial) drain(ctx context.Context) {
+	if !d.ended {
+		d.ended = true
+		d.page = carrier.Drain(ctx, d.resp, d.hangUp, drainFor, maxDrain)
 	}
-	d.ended = true
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	resp, hangUp := d.resp, d.hangUp // and not d, which would then be on the heap for every request
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { hangUp(resp); close(ended) })
-	d.page, _ = io.ReadAll(io.LimitReader(d.resp.Body, maxPage))
-	io.CopyN(io.Discard, d.resp.Body, max)
-	if !stop() {
-		<-ended // it must not meet the next connection
-	}
-	d.hangUp(d.resp)
 }
 
-// of returns the challenges of one scheme.
-func (d *denial) of(scheme string) []challenge.Challenge { return challengesOf(d.challenges, scheme) }
+// safePage returns the beginning of the proxy's page, without the secrets that were sent.
+func (d *denial) safePage(ctx context.Context, sent *secret.Sent) []byte {
+	if d.resp.StatusCode/100 == 2 {
+		return nil // a tunnel, or the origin's
+	}
+	d.drain(ctx)
+	if len(d.page) == carrier.MaxPage {
+		return sent.StrikeCut(d.page)
+	}
+	return sent.Strike(d.page)
+}
 
+// safeHeader returns the header without the secrets that were sent.
+func (d *denial) safeHeader(sent *secret.Sent) http.Header {
+	header := d.resp.Header.Clone()
+	for name, values := range header {
+		header[name] = sent.StrikeAll(values)
+	}
+	return header
+}
+
+// challengesOf returns the challenges of one scheme.
 func challengesOf(all []challenge.Challenge, scheme string) []challenge.Challenge {
 	var offers []challenge.Challenge
 	for _, c := range all {
@@ -85,9 +85,25 @@ func challengesOf(all []challenge.Challenge, scheme string) []challenge.Challeng
 	return offers
 }
 
-// names returns the schemes offered, each once, as the proxy writes them.
-func (d *denial) names() []string { return names(d.challenges, &d.sent) }
+// realmOf returns the realm of the challenge that is answered, the first.
+func realmOf(offers []challenge.Challenge) string {
+	if len(offers) == 0 {
+		return ""
+	}
+	return offers[0].Params.Get("realm")
+}
 
+// realmShown returns the realm of the first challenge that has one, for people.
+func realmShown(challenges []challenge.Challenge, sent *secret.Sent) string {
+	for _, c := range challenges {
+		if c.Has("realm") {
+			return sent.StrikeString(c.Params.Get("realm"))
+		}
+	}
+	return ""
+}
+
+// names returns the schemes offered, each once, as the proxy writes them.
 func names(challenges []challenge.Challenge, sent *secret.Sent) []string {
 	var names []string
 	for _, c := range challenges {
@@ -99,54 +115,11 @@ func names(challenges []challenge.Challenge, sent *secret.Sent) []string {
 	return names
 }
 
-// end returns the error of a request that the denial ends.
-func (d *denial) end(r *route, req *http.Request, why error) *AuthError {
-	realm := ""
-	if i := slices.IndexFunc(d.challenges, func(c challenge.Challenge) bool { return c.Has("realm") }); i >= 0 {
-		realm = d.sent.StrikeString(d.challenges[i].Params.Get("realm"))
-	}
-	e := &AuthError{Proxy: r.name, Target: target(req), Realm: realm, tried: slices.Clone(d.tried), Err: why, at: time.Now()}
-	e.Schemes, e.reasons = outcomesOf(d.names(), d.tried, d.found)
-	if d.resp != nil {
-		e.StatusCode, e.Status, e.Header, e.Body = d.resp.StatusCode, d.sent.StrikeString(d.resp.Status), d.safeHeader(), d.safePage(req)
-	}
-	return e
-}
-
-// target is what of a request an error may show: a path or a query may hold
-// keys.
+// target returns the host of a request, host:port for a CONNECT, by which it is known
+// what the target demands. Errors show no more of a URL: path and query may hold keys.
 func target(req *http.Request) string {
 	if req.Method == http.MethodConnect {
 		return req.Host
 	}
 	return req.URL.Host
-}
-
-// again returns the error for another request that meets the same refusal and
-// is not sent.
-func (e *AuthError) again(req *http.Request) *AuthError {
-	repeated := *e
-	repeated.Target = target(req)
-	repeated.remembered = true
-	return &repeated
-}
-
-// safePage returns the beginning of the proxy's page.
-func (d *denial) safePage(req *http.Request) []byte {
-	if d.resp.StatusCode/100 == 2 {
-		return nil // a tunnel, or the origin's
-	}
-	d.drain(req.Context())
-	if len(d.page) == maxPage {
-		return d.sent.StrikeCut(d.page)
-	}
-	return d.sent.Strike(d.page)
-}
-
-func (d *denial) safeHeader() http.Header {
-	header := d.resp.Header.Clone()
-	for name, values := range header {
-		header[name] = d.sent.StrikeAll(values)
-	}
-	return header
 }

@@ -18,15 +18,15 @@ import (
 
 // Diagnose walks the way to a target step by step, as a request of t would take
 // it, and reports what it finds and what to do about it. The target is an http://
-// or https:// URL, or "host:port" for what DialContext is for.
+// or https:// URL, or "host:port" as for [Transport.DialContext].
 //
 // It makes a few connections of its own. The target is sent a HEAD request for an
 // http:// URL, and OPTIONS for "/" where the proxy lets that pass; a TLS handshake
 // for an https:// URL; and nothing else. The proxy is sent credentials as for one
-// request, and none that are held back now; the report says how they stand. ctx
-// bounds it all. The report is never nil.
+// request, except those that are held back now; the report says whether they are. It
+// all ends when ctx does. The report is never nil.
 func (t *Transport) Diagnose(ctx context.Context, target string) *Report {
-	d := &diagnosis{core: t.settings(), ctx: ctx, report: &Report{}}
+	d := &diagnosis{core: t.started(), ctx: ctx, report: &Report{}}
 	if !d.parse(target) {
 		return d.report
 	}
@@ -63,8 +63,7 @@ func (d *diagnosis) ok(name string, details ...string) bool {
 	return d.add(name, StepOK, "", details...)
 }
 
-// fail ends the report. cause is said in place of the error where that says
-// less.
+// fail ends the report with a failed step. cause is what it says; "" is the text of err.
 func (d *diagnosis) fail(name string, err error, cause, remedy string) bool {
 	d.report.Err = err
 	if cause == "" {
@@ -132,7 +131,7 @@ func (d *diagnosis) route() bool {
 	inEnvironment, refused := v.ProxyFunc()(d.req.URL)
 	isIt := inEnvironment != nil && d.r != nil && d.r.url != nil && inEnvironment.Scheme == d.r.url.Scheme && inEnvironment.Host == d.r.url.Host
 	if err != nil || isIt && !valid {
-		d.report.Proxy = "a proxy" // what is taken for its name may be of the password
+		d.report.Proxy = "a proxy" // a part of the password may have been taken for its name
 	}
 	switch {
 	case (isIt || err != nil && err.Error() == errProxyURL.Error()) && set.Value != "" && !valid:
@@ -156,7 +155,7 @@ func (d *diagnosis) route() bool {
 	return d.ok("proxy", d.r.name+", "+from)
 }
 
-// direct is the way without an HTTP proxy.
+// direct goes the way without an HTTP proxy: to the target itself, or by SOCKS.
 func (d *diagnosis) direct() {
 	if d.r.url != nil {
 		conn, err := d.core.dialSOCKS(d.ctx, d.r.url, d.addr)
@@ -179,7 +178,8 @@ func (d *diagnosis) direct() {
 	}
 }
 
-// reached reports about name and TCP connection of addr.
+// reached adds the step for a dial to addr: that its name cannot be resolved, or how the
+// TCP connection went.
 func (d *diagnosis) reached(addr string, conn net.Conn, err error, remedy string) bool {
 	var dns *net.DNSError
 	switch {
@@ -208,7 +208,12 @@ func (d *diagnosis) throughProxy() {
 		return
 	}
 	if denial != nil {
-		d.schemes(denial)
+		details, usable := considered(d.r, d.req, denial)
+		outcome := StepOK
+		if !usable {
+			outcome = StepNote
+		}
+		d.add("schemes", outcome, "", details...)
 	}
 	if d.req.URL.Scheme == "http" {
 		d.forward()
@@ -219,12 +224,12 @@ func (d *diagnosis) throughProxy() {
 
 // connect opens a tunnel as a request would.
 func (d *diagnosis) connect() (net.Conn, bool) {
-	conn, err := d.r.dialTunnel(d.ctx, d.addr, true)
+	conn, err := dialTunnel(d.ctx, d.r, d.addr, true)
 	if err != nil {
 		cause, remedy := d.refusal(err)
 		return nil, d.fail("CONNECT", err, cause, remedy)
 	}
-	return conn, d.ok("CONNECT", "the tunnel to "+d.addr+" is open, "+d.identity())
+	return conn, d.ok("CONNECT", "the tunnel to "+d.addr+" is open, "+identity(d.r, d.addr))
 }
 
 // refusal returns cause and remedy of an error of the proxy.
@@ -237,13 +242,16 @@ func (d *diagnosis) refusal(err error) (cause, remedy string) {
 		said.remedy, remedy = "", denied.cure()
 		var ticket *negotiate.Error
 		if errors.As(denied.cause, &ticket) { // told by the step before
+			short := "no ticket for " + ticket.SPN + ": " + ticket.Cause
 			said.Schemes = slices.Clone(said.Schemes)
 			for i, s := range said.Schemes {
 				if errors.As(s.Err, new(*negotiate.Error)) {
+					_, rest, _ := strings.Cut(s.Err.Error(), ticket.Error())
+					short += rest
 					said.Schemes[i].Err = nil
 				}
 			}
-			said.reasons = append(slices.Clip(said.reasons), "no ticket for "+ticket.SPN+": "+ticket.Cause)
+			said.reasons = append(slices.Clip(said.reasons), short)
 			remedy = ticket.Remedy + "; or " + remedy
 		}
 		return strings.TrimPrefix(said.Error(), "proxyauth: "), remedy

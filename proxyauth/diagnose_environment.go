@@ -9,7 +9,7 @@ import (
 
 // fromEnvironment returns what the environment says about proxies, by the rules
 // of FromEnvironment if that made the Transport, else by those of net/http.
-func (c *core) fromEnvironment() *env.Proxies {
+func (c *settings) fromEnvironment() *env.Proxies {
 	if c.variables != nil {
 		return c.variables
 	}
@@ -18,7 +18,7 @@ func (c *core) fromEnvironment() *env.Proxies {
 
 // describeEnvironment tells which variables that matter on the way to a target
 // are set, without what is secret in them, and what is wrong with them.
-func (c *core) describeEnvironment() (details []string, wrong bool) {
+func (c *settings) describeEnvironment() (details []string, wrong bool) {
 	details, wrong = c.fromEnvironment().Describe()
 	if c.source != nil { // which takes their place
 		return details, wrong
@@ -31,7 +31,7 @@ func (c *core) describeEnvironment() (details []string, wrong bool) {
 
 // whyDirect tells why there is no proxy for a target, as far as that can be
 // known, and what to do if there should be one.
-func (c *core) whyDirect(target *url.URL) (why, remedy string) {
+func (c *settings) whyDirect(target *url.URL) (why, remedy string) {
 	if c.proxy == nil {
 		return "Transport.Proxy is nil, and Base.Proxy too: a Base of one's own does not read the environment",
 			"set Base.Proxy to http.ProxyFromEnvironment, or begin with http.DefaultTransport.(*http.Transport).Clone()"

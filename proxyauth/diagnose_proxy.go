@@ -17,7 +17,9 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // reachProxy dials the proxy: name, TCP and TLS.
@@ -28,8 +30,8 @@ func (d *diagnosis) reachProxy() (net.Conn, bool) {
 			reached.Store(&addr)
 		}
 	}})
-	conn, err := d.r.dialer.Dial(ctx, nil, true)
-	var dial *carrier.DialError
+	conn, err := d.r.ways.Dial(ctx, nil, true)
+	var dial *carrier.Fault
 	if !errors.As(err, &dial) {
 		d.reached(hostname.OfURL(d.r.url), conn, nil, "")
 		if secure, ok := conn.(*tls.Conn); ok && d.r.url.Scheme == "https" {
@@ -73,7 +75,7 @@ func (d *diagnosis) earlierHop(err error) string {
 	var (
 		denied  *AuthError
 		refused *ConnectError
-		dial    *carrier.DialError
+		dial    *carrier.Fault
 	)
 	switch {
 	case errors.As(err, &denied):
@@ -81,7 +83,7 @@ func (d *diagnosis) earlierHop(err error) string {
 	case errors.As(err, &refused):
 		_, remedy := refused.meaning()
 		return cmp.Or(remedy, askAdministrators)
-	case errors.As(err, &dial):
+	case errors.As(err, &dial) && dial.Kind == carrier.Unreachable:
 		return cmp.Or(strings.TrimPrefix(dial.Remedy(), ": "), "check host and port of the URL of proxy "+dial.Proxy)
 	}
 	return ""
@@ -89,51 +91,35 @@ func (d *diagnosis) earlierHop(err error) string {
 
 const askAdministrators = "ask the proxy's administrators: its log tells why"
 
-// ask finds out what the proxy demands, without credentials. The denial is nil if
-// that is nothing.
+// ask finds out what the proxy demands, by a leg without credentials. The denial is nil if
+// it demands nothing.
 func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
-	var (
-		resp   *http.Response
-		err    error
-		hangUp func(*http.Response)
-		what   string
-	)
+	var m carrier.Carrier
+	leg, what := carrier.Leg{}, "CONNECT "+d.addr
 	if d.req.URL.Scheme == "http" {
 		conn.Close()
 		req := *d.req
 		req.URL = &url.URL{Scheme: "http", Host: d.req.URL.Host, Path: "/"} // an open proxy passes it on
-		f := &forwarding{r: d.r, req: &req}
-		resp, err = f.probe()
-		hangUp, what = f.hangUp, "OPTIONS "+d.report.Target
+		m = d.r.ways.Forward(&req)
+		leg.Body, what = verdict.Probe, "OPTIONS "+d.report.Target
 	} else {
-		c := &connecting{r: d.r, line: &line{conn: conn}, raw: true}
-		c.req = d.bareCONNECT()
-		defer c.close()
-		resp, err = c.leg(nil)
-		hangUp, what = c.hangUp, "CONNECT "+d.addr
+		tunnel := d.r.ways.TunnelOn(d.ctx, conn, d.addr)
+		defer tunnel.Close()
+		m = tunnel
 	}
-	if err != nil || resp.StatusCode == http.StatusBadRequest {
-		if resp != nil {
-			hangUp(resp)
-		} else if d.ctx.Err() != nil {
-			return nil, d.fail("answer", err, "", "")
-		}
-		if d.speaksTLS() {
-			if err == nil {
-				err = fmt.Errorf("proxyauth: proxy %s answered %s", d.r.name, statusLine(resp))
-			}
-			return nil, d.fail("answer", err, "the proxy speaks TLS on this port, and the proxy URL says http://",
-				"write the proxy URL with https://")
-		}
+	reply, err := m.Send(leg)
+	if err != nil && d.speaksTLS() {
+		return nil, d.fail("answer", err, "the proxy speaks TLS on this port, and the proxy URL says http://",
+			"write the proxy URL with https://")
 	}
 	if err != nil {
 		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than an HTTP proxy seems to listen there (for a SOCKS proxy write socks5://)")
 	}
-	denial := &denial{sent: d.r.sentBefore()}
-	denial.read(resp, hangUp)
+	resp, sent := reply.Response, sentBefore(d.r)
+	denial := readDenial(resp, m.HangUp, &sent)
 	status := what + " without credentials is answered " + statusLine(resp)
 	html := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html")
-	hangUp(resp)
+	m.HangUp(resp)
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
 	case resp.StatusCode == http.StatusOK && d.req.URL.Scheme == "http" && html:
@@ -144,19 +130,15 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	default:
 		return nil, d.add("answer", StepNote, "", status)
 	}
-	offers := "offered: " + list(denial.names())
-	for _, c := range denial.challenges {
-		if realm := c.Params.Get("realm"); realm != "" {
-			offers += fmt.Sprintf("; realm %q", denial.sent.StrikeString(realm))
-			break
-		}
+	details := []string{status, "offered: " + list(names(denial.challenges, &sent))}
+	if realm := realmShown(denial.challenges, &sent); realm != "" {
+		details[1] += fmt.Sprintf("; realm %q", realm)
 	}
-	details := []string{status, offers}
-	for _, f := range denial.found {
+	for _, f := range malformed(denial.malformed) {
 		details = append(details, f.String())
 	}
 	d.ok("answer", details...)
-	return denial, true
+	return &denial, true
 }
 
 // statusLine returns the status in the words of the RFCs: the proxy's own could
@@ -165,17 +147,16 @@ func statusLine(resp *http.Response) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
 }
 
-// sentBefore returns what the proxy may have seen of credentials, and could
-// repeat.
-func (r *route) sentBefore() secret.Sent {
+// sentBefore returns what the proxy of r may have seen of credentials, and could repeat.
+func sentBefore(r *route) secret.Sent {
 	var sent secret.Sent
-	for _, c := range revealed(r.t.guard.Sent(r.name)) {
-		sent.Add(secretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
+	for _, c := range revealed(r.guard.Sent(r.name)) {
+		sent.Add(scheme.SecretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
 	}
 	return sent
 }
 
-// speaksTLS tries whether the proxy's port wants TLS after all.
+// speaksTLS tries whether the port of an http:// proxy wants TLS.
 func (d *diagnosis) speaksTLS() bool {
 	if d.r.url.Scheme == "https" {
 		return false
@@ -185,12 +166,13 @@ func (d *diagnosis) speaksTLS() bool {
 		return false
 	}
 	defer conn.Close()
-	// Nothing is sent but the handshake, so it does not matter who it is.
+	// Nothing is sent but the handshake, so it does not matter whose certificate it is.
 	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: d.r.url.Hostname()}).HandshakeContext(d.ctx) == nil
 }
 
-// speaksHTTP tries whether the proxy's port wants no TLS after all: some wait for
-// ever for the end of a line of what is a TLS handshake.
+// speaksHTTP tries whether the port of an https:// or SOCKS proxy wants HTTP without TLS. The
+// handshake before need not have failed at once: some proxies take it for a line of HTTP
+// without an end, and wait.
 func (d *diagnosis) speaksHTTP() bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 2*time.Second) // what came before may have used up the time
 	defer cancel()
@@ -198,13 +180,11 @@ func (d *diagnosis) speaksHTTP() bool {
 	if err != nil {
 		return false
 	}
-	c := &connecting{r: d.r, line: &line{conn: conn}, raw: true}
-	defer c.close()
-	c.req = d.bareCONNECT().WithContext(ctx)
-	_, err = c.leg(nil)
+	ways := carrier.NewProxy(carrier.Config{
+		Base: d.core.base, URL: &url.URL{Scheme: "http", Host: d.r.url.Host}, Name: d.r.name, Traffic: &d.core.counters,
+	})
+	t := ways.TunnelOn(ctx, conn, d.addr)
+	defer t.Close()
+	_, err = t.Send(carrier.Leg{})
 	return err == nil
-}
-
-func (d *diagnosis) bareCONNECT() *http.Request {
-	return (&http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: d.addr}, Host: d.addr}).WithContext(d.ctx)
 }

@@ -3,81 +3,74 @@ package proxyauth
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/demand"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 )
 
-// schemes tells what would become of each scheme.
-func (d *diagnosis) schemes(denial *denial) {
-	d.r.noteOffers(denial)
-	var details []string
+// considered tells what would become of each scheme for req, after the proxy has denied
+// a request without credentials. It considers them as a request does. usable:
+// there is one to go on with.
+func considered(r *route, req *http.Request, d *denial) (details []string, usable bool) {
+	sent := sentBefore(r)
+	c := &chooser{r: r, req: req, known: d.challenges, own: true, sent: sent, dry: true}
 	chosen := ""
-	for _, scheme := range d.core.schemes {
-		name := scheme.Name()
-		offers := scheme.best(denial.of(name))
-		switch {
-		case len(offers) == 0:
-			details = append(details, name+": not offered")
-		case chosen != "":
+	for _, s := range r.schemes {
+		name := s.Name()
+		if chosen != "" && offersAny(d.challenges, name) {
 			details = append(details, name+": offered, but "+chosen+" comes first")
-		default:
-			what, usable := d.consider(scheme, offers)
-			if usable {
-				chosen = name
-			}
-			details = append(details, name+": "+what)
+			continue
 		}
+		k, offered := c.consider(s)
+		if !offered || len(d.challenges) == 0 {
+			details = append(details, name+": not offered")
+			continue
+		}
+		what, can := described(r, req, k)
+		if can {
+			chosen = name
+		}
+		details = append(details, name+": "+what)
 	}
-	for _, name := range denial.names() {
-		if schemeNamed(d.core.schemes, name) == nil {
+	for _, name := range names(d.challenges, &sent) {
+		if scheme.Named(r.schemes, name) == nil {
 			details = append(details, name+": offered, but not supported or not among Transport.Schemes")
 		}
 	}
-	outcome := StepOK
-	if chosen == "" {
-		outcome = StepNote
-	}
-	d.add("schemes", outcome, "", details...)
+	return details, chosen != ""
 }
 
-// consider tells whether an offered scheme can be used, and with what, or why
-// not.
-func (d *diagnosis) consider(scheme Scheme, offers []challenge.Challenge) (what string, usable bool) {
-	if reason := d.r.forbidden(scheme); reason != "" {
-		return reason, false
-	}
-	cred, from, err := d.r.credentials(d.ctx, scheme, offers[0].Params.Get("realm"))
-	if errors.Is(err, ErrNoCredentials) {
+// described tells with which credentials an offered scheme can be used, or why it cannot.
+func described(r *route, req *http.Request, k candidate) (what string, usable bool) {
+	switch {
+	case k.why == ErrNoCredentials && k.sourceFailed:
+		return "no credentials: " + strings.TrimPrefix(k.cause.Error(), "proxyauth: "), false
+	case k.why == ErrNoCredentials && k.detail == nil:
 		return "no credentials", false
+	case errors.Is(k.detail, scheme.ErrNotNow):
+		return "the credentials of " + k.from + " are held back: " + history(r.account(k.cred).Status()), false
+	case k.why != nil:
+		return strings.TrimPrefix(k.detail.Error(), "negotiate: "), false
 	}
-	if err != nil {
-		return "no credentials: " + strings.TrimPrefix(err.Error(), "proxyauth: "), false
+	with := k.plan.Session.Describe(req.Context(), "with the credentials of "+k.from)
+	if k.plan.Account == nil {
+		return "to be used, " + with, true
 	}
-	account := d.r.account(cred).Status()
-	if account.State == lockout.HeldOff {
-		return "the credentials of " + from + " are held back: " + describe(account), false
-	}
-	a, err := scheme.accept(d.ctx, d.r.facts(), offers, cred)
-	if errors.Is(err, ErrNoCredentials) {
-		return "no credentials", false
-	}
-	if err != nil {
-		return strings.TrimPrefix(err.Error(), "negotiate: "), false
-	}
-	with := "with the credentials of " + from
-	if a.bound != nil {
-		with = a.bound.describe(d.ctx, with)
-	}
-	if !a.ticket && account.State != lockout.New {
-		with += "; they " + describe(account)
+	switch account := k.plan.Account.Status(); account.State {
+	case lockout.HeldOff:
+		return "the credentials of " + k.from + " are held back: " + history(account), false
+	case lockout.New:
+	default:
+		with += "; they " + history(account)
 	}
 	return "to be used, " + with, true
 }
 
-// describe tells how an account stands.
-func describe(s lockout.Status) string {
+// history tells how attempts at an account have ended so far.
+func history(s lockout.Status) string {
 	var parts []string
 	if !s.Passed.IsZero() {
 		parts = append(parts, "passed "+ago(s.Passed))
@@ -102,20 +95,21 @@ func describe(s lockout.Status) string {
 	return strings.Join(parts, ", ")
 }
 
-// plan returns how the target's requests are authenticated now, or nil.
-func (d *diagnosis) plan() *plan {
-	known := d.r.demand.Load()
-	if known.isBare(target(d.req)) {
+// planInForce returns the plan by which requests to a target are authenticated now, or
+// nil. A target is what [target] returns: host:port for a tunnel.
+func planInForce(r *route, target string) *demand.Plan {
+	known := r.demand.Load()
+	if known.IsBare(target) {
 		return nil
 	}
-	return known.planFor(target(d.req))
+	return known.PlanFor(target)
 }
 
-// identity tells that in words.
-func (d *diagnosis) identity() string {
-	p := d.plan()
+// identity tells how requests to a target are authenticated now.
+func identity(r *route, target string) string {
+	p := planInForce(r, target)
 	if p == nil {
 		return "without credentials"
 	}
-	return "authenticated by " + p.scheme.Name() + " with the credentials of " + p.from
+	return "authenticated by " + p.Scheme.Name() + " with the credentials of " + p.From
 }

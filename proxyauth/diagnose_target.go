@@ -12,7 +12,7 @@ import (
 
 // forward sends a HEAD request to an http:// target.
 func (d *diagnosis) forward() {
-	resp, err := d.r.roundTrip(d.req)
+	resp, err := roundTrip(d.r, d.req)
 	if err != nil {
 		cause, remedy := d.refusal(err)
 		d.fail("request", err, cause, remedy)
@@ -23,10 +23,10 @@ func (d *diagnosis) forward() {
 	answer := fmt.Sprintf("HEAD %s is answered %s", d.report.Target, statusLine(resp))
 	own := fromProxy(resp)
 	if d.r.direct == nil {
-		if p := d.plan(); p != nil {
-			e.Tried = p.scheme.Name()
+		if p := planInForce(d.r, target(d.req)); p != nil {
+			e.Tried = p.Scheme.Name()
 		}
-		answer += ", " + d.identity()
+		answer += ", " + identity(d.r, target(d.req))
 		own = own || mayBeProxys(resp.StatusCode)
 	}
 	if host := d.redirects(resp); host != "" {
@@ -50,7 +50,7 @@ func (d *diagnosis) redirects(resp *http.Response) string {
 	if err != nil || resp.StatusCode/100 != 3 || strings.EqualFold(u.Hostname(), d.req.URL.Hostname()) {
 		return ""
 	}
-	sent := d.r.sentBefore()
+	sent := sentBefore(d.r)
 	return sent.StrikeString(u.Host)
 }
 
@@ -92,7 +92,7 @@ func (d *diagnosis) target(conn net.Conn) {
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(d.ctx); err != nil {
 		if d.r.name != "" {
-			err = d.r.intercepted(d.addr, err)
+			err = intercepted(d.r, d.addr, err)
 		}
 		d.failTLS(err)
 		return

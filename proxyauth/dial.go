@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 
@@ -17,13 +16,14 @@ import (
 
 // DialContext connects to addr ("host:port") through its proxy, or directly
 // where there is none: for anything that is not HTTP. network must be "tcp",
-// "tcp4" or "tcp6", and counts only without a proxy. The proxy is the one for
-// https://addr; the name goes to it unresolved, unless there is a Resolver.
+// "tcp4" or "tcp6"; which of them matters only without a proxy. The proxy is the one
+// that Transport.Proxy returns for https://addr. It gets the name unresolved, unless
+// Transport.Resolver is set.
 //
-// The connection is the raw one to the proxy wherever possible: a
+// The connection is the raw connection to the proxy wherever possible: a
 // *net.TCPConn for http:// and socks5:// proxies, unless bytes of the target came
-// together with an HTTP proxy's answer. Errors are as with RoundTrip; a refusal for other
-// reasons than authentication is a [*ConnectError].
+// together with an HTTP proxy's answer. Errors are as with [Transport.RoundTrip]: an
+// [*AuthError], or a [*ConnectError] if the proxy opens no tunnel for another reason.
 func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
@@ -35,7 +35,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	if err != nil {
 		return nil, err
 	}
-	c := t.settings()
+	c := t.started()
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Scheme: "https", Host: addr}, Host: addr, Header: http.Header{}}
 	r, err := c.routeFor(req.WithContext(ctx))
 	if err != nil {
@@ -43,7 +43,7 @@ func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.
 	}
 	switch {
 	case r.direct == nil:
-		return r.dialTunnel(ctx, addr, true)
+		return dialTunnel(ctx, r, addr, true)
 	case r.url != nil:
 		return c.dialSOCKS(ctx, r.url, addr)
 	}
@@ -78,28 +78,4 @@ func (c *core) dialSOCKS(ctx context.Context, u *url.URL, addr string) (net.Conn
 		return nil, err
 	}
 	return conn, nil
-}
-
-// forDialing returns req so that a dial which it begins ends with it: others
-// wait for a CONNECT while it is not known how the proxy stands, and a retry would
-// pause for nobody.
-func (r *route) forDialing(req *http.Request) *http.Request {
-	if p := r.demand.Load().planFor(req.URL.Host); r.t.retry == nil && p != nil && p.trusted() {
-		return req
-	}
-	return carrier.Marked(req)
-}
-
-// dialProxyAgain reaches the proxy with retries, for connections on which nothing
-// but requests to be forwarded will travel.
-func (r *route) dialProxyAgain(ctx context.Context, trace *httptrace.ClientTrace) (net.Conn, error) {
-	ctx, stop := carrier.EndWithMarked(ctx)
-	defer stop()
-	retrying := r.retrying()
-	for {
-		conn, err := r.dialer.Dial(ctx, trace, false)
-		if err == nil || !retrying.again(ctx, err) {
-			return conn, err
-		}
-	}
 }

@@ -25,6 +25,7 @@
 //
 // A request that cannot be authenticated ends in an [*AuthError], not in a 407
 // response: whoever asked the origin must not take a proxy's page for the
-// origin's answer. A 407 of an origin is a response like any other; for one that
-// is forwarded see [Transport.RoundTrip].
+// origin's answer. The error says why, and what to do; [Transport.Diagnose] looks
+// for the reason step by step. A 407 of an origin is a response like any other; for
+// one that the proxy forwards see [Transport.RoundTrip].
 package proxyauth

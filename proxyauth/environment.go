@@ -10,8 +10,9 @@ import (
 )
 
 // FromEnvironment returns a Transport with proxies and credentials of the
-// environment as it is now. Each mistake in it is an error of one line that
-// names the variable, and never a secret; several are joined ([errors.Join]).
+// environment as it is now. Each mistake in the environment is an error of one line
+// that names the variable, and never a secret; several are joined ([errors.Join]), and
+// the Transport is nil then.
 //
 //   - HTTP_PROXY and HTTPS_PROXY are the proxies for http:// and https:// URLs:
 //     "http://host:port", "https://…", "socks5://…", "socks5h://…", or

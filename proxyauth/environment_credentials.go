@@ -8,13 +8,13 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
 )
 
-// EnvironmentCredentials returns the source that is there when
-// Transport.Credentials is nil: PROXY_USER and PROXY_PASS of the environment,
-// or the file that PROXY_PASS_FILE names instead of the latter (see
-// [PasswordFile]); except for the hops of a [Chain]. The variables are read each
-// time it is asked. It is an error if PROXY_PASS and PROXY_PASS_FILE are both
-// set, or a user name without a password or the reverse; for an empty password
-// PROXY_PASS is set and empty.
+// EnvironmentCredentials returns the source that is used when Transport.Credentials is
+// nil, except for the hops of a [Chain]. The user name is in PROXY_USER. The password is
+// in PROXY_PASS, or in the file that PROXY_PASS_FILE names (see [PasswordFile]). The
+// variables are read each time the source is asked; if none is set there are no
+// credentials. It is an error if PROXY_PASS and PROXY_PASS_FILE are both set, or a user
+// name without a password or the reverse. For an empty password set PROXY_PASS to the
+// empty string.
 func EnvironmentCredentials() CredentialSource { return environmentCredentials(env.ReadCredentials) }
 
 // environmentCredentials returns the source of what read returns. It is a

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 )
 
 // Why a request could not be authenticated. errors.Is on every [*AuthError]
@@ -15,12 +18,13 @@ var (
 	// [CredentialSource] returns it to say that it has none.
 	ErrNoCredentials = errors.New("proxyauth: no credentials for the proxy")
 
-	// ErrNoUsableScheme: nothing that the proxy offers can be used.
+	// ErrNoUsableScheme: none of the schemes that the proxy offers can be used.
+	// AuthError.Schemes says why.
 	ErrNoUsableScheme = errors.New("proxyauth: the proxy offers no usable authentication scheme")
 
 	// ErrRejected: the proxy refused the credentials, to this request or to an earlier
 	// one, so that this one was not sent. AuthError.NextTry says when they are sent
-	// again.
+	// again if they are held back.
 	ErrRejected = errors.New("proxyauth: the proxy rejected the credentials")
 
 	// ErrHeld: the proxy did not refuse the credentials, and yet they are not sent
@@ -29,12 +33,12 @@ var (
 	// attempt takes too long. The error wraps that answer, if there is one.
 	ErrHeld = errors.New("proxyauth: the credentials are held back for now")
 
-	// ErrProxyFault: the proxy does not keep to the standards, as one that calls
-	// each nonce stale, or answers 407 to CONNECT and asks for nothing.
+	// ErrProxyFault: the proxy does not keep to the standards. It calls each nonce
+	// stale, for instance, or answers 407 to CONNECT without a challenge.
 	ErrProxyFault = errors.New("proxyauth: the proxy misbehaves")
 
-	// ErrBodyConsumed: the proxy demanded authentication after it had taken
-	// from a request body that cannot be sent twice.
+	// ErrBodyConsumed: the proxy demanded authentication when a part of the request
+	// body had been sent, and the body cannot be read again (Request.GetBody is nil).
 	ErrBodyConsumed = errors.New("proxyauth: the request body cannot be sent again")
 )
 
@@ -43,24 +47,26 @@ var (
 // repeats them.
 type AuthError struct {
 	Proxy  string // the proxy's URL without userinfo
-	Target string // the host, or host:port for a tunnel, that was asked for
-	Realm  string // of the proxy's first challenge that has one
+	Target string // host:port of a tunnel, else the host of the request's URL
+	Realm  string // of the proxy's first challenge that has a realm
 
-	// Schemes tells of each scheme whether the proxy offered it, whether it was tried,
-	// and why it did not do: those of the proxy's last challenges in its order, and
-	// then others.
+	// Schemes has one entry for each authentication scheme: first those that the proxy
+	// offered in its last 407, in the proxy's order, then others that were tried or
+	// failed. It is empty if nothing is known of the proxy yet.
 	Schemes []SchemeOutcome
 
-	// The response that ended it: usually 407, its header, and the first
-	// 4 KiB of its body.
+	// The answer that ended the request, usually a 407: its status, its header, and
+	// the first 4 KiB of its body. If this request was not sent since the proxy had
+	// refused the credentials before, it is the answer to that earlier request. All
+	// are zero if there was no answer.
 	StatusCode int
 	Status     string
 	Header     http.Header
 	Body       []byte
 
-	// NextTry is when credentials that are held back now are sent again, with the
-	// first request after that; zero: they are not held back, or are not sent again
-	// before they change or Transport.ForgetRejections is called.
+	// NextTry is the time from which credentials that are held back are sent again,
+	// with the next request. It is zero if they are not held back, and if they are not
+	// sent again before they change or Transport.ForgetRejections is called.
 	NextTry time.Time
 
 	// Err is ErrNoCredentials, ErrNoUsableScheme, ErrRejected, ErrHeld,
@@ -83,7 +89,7 @@ func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "proxyauth: proxy %s ", e.Proxy)
 	switch {
-	case errors.As(e.cause, new(unproven)):
+	case errors.As(e.cause, new(scheme.Unproven)):
 		b.WriteString("did not prove that it knows the credentials")
 	case e.Err == ErrNoCredentials:
 		b.WriteString("demands authentication and there are no credentials for it")
@@ -168,17 +174,44 @@ func (e *AuthError) Unwrap() []error {
 	return []error{e.Err, e.cause}
 }
 
+const unlessChanged = "; they are not sent again before they change, or Transport.ForgetRejections is called"
+
+// afterRefusal tells what to do after credentials were refused, and when they are tried
+// again if they are held back.
+func (e *AuthError) afterRefusal(account lockout.Status) {
+	switch {
+	case account.State == lockout.HeldOff && account.Next.IsZero():
+		e.remedy += unlessChanged
+	case account.State == lockout.HeldOff:
+		e.NextTry = account.Next
+	case !account.Passed.IsZero():
+		e.remedy = fmt.Sprintf("they passed %s, so ask the proxy's administrators whether it denies this target or has lost its directory; if it goes on, %s", ago(account.Passed), e.remedy)
+	default:
+		e.remedy += "; they are sent once more, and then held back"
+	}
+}
+
+// again returns the error for another request, to target, which is not sent since the
+// proxy has refused its credentials before.
+func (e *AuthError) again(target string) *AuthError {
+	repeated := *e
+	repeated.Target = target
+	repeated.remembered = true
+	return &repeated
+}
+
 // A ConnectError is a proxy's refusal to open a tunnel for another reason than
-// authentication: its policy, or the target cannot be reached. Like an [AuthError]
-// it holds no credentials, even where the proxy repeats them.
+// authentication: its policy, or the target cannot be reached. A 401 or 403 to
+// credentials that have never passed may also mean that they are wrong. Like an
+// [AuthError] it holds no credentials, even where the proxy repeats them.
 type ConnectError struct {
 	Proxy      string      // the proxy's URL without userinfo
 	Target     string      // host:port
 	StatusCode int         // of the answer to CONNECT
 	Status     string      // with its text, "403 Forbidden"
 	Header     http.Header // of the answer
-	Body       []byte      // the first 4 KiB
-	Tried      string      // the scheme for which credentials were sent, or ""
+	Body       []byte      // of the answer, the first 4 KiB
+	Tried      string      // the scheme by which credentials were sent; "" if none were
 
 	trusted bool // the credentials had passed before
 }

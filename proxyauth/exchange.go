@@ -8,141 +8,112 @@ import (
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/demand"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // maxLegs bounds one request, for proxies that never stop asking.
 const maxLegs = 10
 
-// An exchange is a message and all its legs.
+// An exchange is a request to a proxy, or a CONNECT, and all its legs.
 type exchange struct {
-	r      *route
-	m      message
-	req    *http.Request
-	target string
+	trail // with the route, the request and its target
+	m     carrier.Carrier
 
-	p        *plan     // how the next leg is sent
-	private  bool      // p has a nonce that no other exchange uses
-	replaces *plan     // in the place of which p comes for all, once it has passed; nil: of none
-	learning *learning // this exchange finds out for others what the proxy demands; nil: it does not
+	p        *demand.Plan // how the next leg is sent
+	replaces *demand.Plan // the plan in force that p replaces once p has passed; nil: none
+	learning *learning    // the turn to find out what the proxy demands; nil: another exchange has it, or none
+	place    place        // at the guard
 
-	// The place at the guard, while credentials are on their way.
-	attempt  lockout.Attempt
-	holds    bool          // it has one
-	attempts int           // that went out with it
-	again    bool          // one of them was answered, and the proxy wants it once more
-	waited   time.Duration // for places so far
+	talk       scheme.Talk // the conversation under way; nil: none
+	leg        leg         // the one that is prepared, or was sent last
+	rounds     int         // bounded by 2*maxLegs: legs and attempts at one, without those inside a handshake
+	handshakes int         // begun; bounded by maxLegs
 
-	shown       bool   // the last leg carried what lets somebody check a password, or a ticket
-	probed      bool   // an OPTIONS without credentials has passed
-	probeExempt bool   // the proxy lets an OPTIONS pass in a handshake that is not done, but not the message
-	lost        uint64 // traffic.lost, when it was looked at last
-	legs        int
-	renewed     bool // credentials went out once more, for a fresh challenge
-	asked       bool // credentials went out once more, for another realm
+	probed  bool // an OPTIONS without credentials has passed
+	ready   bool // an OPTIONS has passed in a handshake: the next leg is the request itself, on the same connection
+	exempt  bool // the proxy let an OPTIONS pass in a handshake that was not done, and not the request after it
+	renewed bool // credentials went out once more, for a fresh challenge
+	asked   bool // credentials went out once more, for another realm
+
+	// forgotten is of the plan on whose authenticated connection the proxy has asked for
+	// credentials; nil: it has not.
+	forgotten *demand.Record
 
 	offers  []challenge.Challenge // of the first 407 without credentials
 	refused []refused
-	denial  denial // of the last leg
 }
 
-// refused is credentials that the proxy, or a KDC, has refused to the exchange.
-type refused struct {
-	scheme  Scheme
-	cred    Credentials
-	trusted bool // they had passed before, so no other scheme is tried with them
+// A leg is one message to the proxy.
+type leg struct {
+	carrier.Leg
+	begins        bool // it is the first of a handshake
+	last          bool // the proxy can let the request pass with it
+	authenticated bool // it is on a connection that was authenticated before
 }
 
-// run sends m through the proxy with as many legs as that takes, and returns
-// the answer, which is never a 407 of the proxy.
+// shown reports whether the leg carries what lets somebody check a password, or a ticket.
+func (l *leg) shown() bool { return l.last && l.Authorization != nil }
+
+// run sends m through the proxy with as many legs as that takes, and returns the answer,
+// which is never a 407 of the proxy.
 //
 //	begin ── no plan ──► leg without credentials ──► 407 ──► choose
 //	  │                                                        │
 //	  └── plan ──► place at the guard ──► leg with credentials ◄┘
 //	                                              │
-//	                                  verdict: passed, renewed, refused, …
-func (r *route) run(m message) (resp *http.Response, err error) {
-	req := m.request()
-	x := exchange{r: r, m: m, req: req, target: target(req), lost: r.traffic.lost.Load()}
-	r.t.counters.exchanges.Add(1)
+//	                                  verdict: passed, more, renew, refused, …
+func run(r *route, m carrier.Carrier) (*http.Response, error) {
+	req := m.Request()
+	x := exchange{m: m, trail: trail{r: r, req: req, target: target(req)}}
+	r.counters.exchanges.Add(1)
 	defer x.end()
-	if err = x.begin(); err != nil {
-		return nil, err
-	}
-	for round := 1; ; round++ {
-		var a answer
-		begin := time.Now()
-		x.shown = false
-		switch {
-		case x.p.bound != nil:
-			resp, err = x.sendBound()
-		case x.p.auth != nil:
-			if err = x.admit(); err != nil {
-				break
-			}
-			if a, err = x.p.auth.authorize(req, x.private); err != nil {
-				return nil, x.unanswerable(err)
-			}
-			if a.field != nil {
-				x.shows(a)
-			}
-			resp, err = m.send(a.field, x.careful(a))
-			err = x.sent(begin, a.field, resp, err)
-		case carrier.IsStream(req) && !x.probed && len(authorizationIn(req.Header)) == 0 && !r.demand.Load().isBare(x.target):
-			// Expect would do, if all proxies knew it; and a stream that was
-			// sent in vain is lost.
-			resp, err = m.probe()
-			err = x.sent(begin, nil, resp, err)
-			if err == nil && resp.StatusCode != http.StatusProxyAuthRequired {
-				x.probed = true
-				m.hangUp(resp)
-				continue
-			}
-		default:
-			resp, err = m.send(nil, x.careful(a))
-			err = x.sent(begin, nil, resp, err)
+	err := x.begin()
+	for err == nil && x.rounds < 2*maxLegs && (x.trail.legs < maxLegs || x.p.Nature.Connection) {
+		var reply carrier.Reply
+		if err = x.prepare(); err == nil {
+			reply, err = x.send()
 		}
 		switch {
 		case err != nil:
-			if err = x.failed(err); err != nil {
-				return nil, err
-			}
-		case !x.refuses(resp):
-			return x.passed(resp, a)
+			err = x.failed(err)
+		case x.refuses(reply.Response):
+			err = x.challenged(reply)
 		default:
-			x.denied(resp, a)
-			err = x.next(a)
-			x.dismiss()
-			if err != nil {
-				return nil, err
+			var resp *http.Response
+			if resp, err = x.passes(reply.Response); resp != nil {
+				return resp, nil
 			}
-		}
-		if round >= 2*maxLegs || x.legs >= maxLegs && x.p.bound == nil {
-			return nil, x.neverContent()
 		}
 	}
+	if err == nil {
+		err = x.trail.neverContent()
+	}
+	return nil, err
 }
 
-// end gives back what the exchange holds.
+// end gives back the place at the guard and the turn to learn, if x has them, and ends the
+// conversation.
 func (x *exchange) end() {
-	x.report(lockout.NotSent, nil)
-	x.tellsOthers()
+	x.report(verdict.NotSent, nil)
+	x.learning.end()
+	x.hush()
 }
 
 // begin finds out how the first leg is sent.
 func (x *exchange) begin() error {
 	for late := false; ; {
 		d := x.r.demand.Load()
-		if d.isBare(x.target) {
-			x.p = bare
+		if d.IsBare(x.target) {
+			x.p = x.r.bare
 			return nil
 		}
-		if p := x.r.identified(x.req.Context(), d.planFor(x.target)); p != nil {
+		if p := x.r.identified(x.req.Context(), d.PlanFor(x.target)); p != nil {
 			x.p = p
 			return nil
 		}
-		if d != nil && d.offers != nil || x.r.unasked() {
+		if d.Offers != nil || x.r.unasked() {
 			ready, err := x.choose()
 			if ready || err != nil {
 				return err
@@ -150,183 +121,262 @@ func (x *exchange) begin() error {
 		}
 		// The proxy is asked. As long as nothing is known of it, one request does, and
 		// the others wait for what it learns.
-		x.p = bare
-		if late || d != nil && d.offers == nil { // something is known, but no challenge
+		x.p = x.r.bare
+		if late || d.Asked && d.Offers == nil { // something is known, but no challenge
 			return nil
 		}
 		var err error
-		if x.learning, late, err = x.r.learnFirst(x.req.Context(), x.req); err != nil || x.learning != nil {
+		if x.learning, late, err = x.r.turn.take(x.req); err != nil || x.learning != nil {
 			return err
 		}
 	}
 }
 
-// shows notes that a leg is about to carry credentials.
-func (x *exchange) shows(a answer) {
-	x.shown = true
-	if x.p.account == nil {
+// hush ends the conversation under way.
+func (x *exchange) hush() {
+	if x.talk != nil {
+		x.talk.Close()
+		x.talk = nil
+	}
+	x.ready = false
+}
+
+// prepare finds out what the next leg is: it takes a place at the guard, a connection
+// and the conversation's next token, as far as they are needed. errAgain means that
+// another plan is to be followed.
+func (x *exchange) prepare() (err error) {
+	x.leg = leg{}
+	switch ctx := x.req.Context(); {
+	case x.p.Scheme == nil:
+		x.hush()
+	case !x.p.Nature.Connection:
+		if err = x.admit(); err != nil {
+			return err
+		}
+		x.talk = x.p.Session.Talk(ctx, scheme.Peer{}, x.req, x.p.Own)
+	case x.talk == nil:
+		if err = x.open(); err != nil {
+			return err
+		}
+	case x.ready:
+		x.leg.last = true
+	}
+	if x.talk != nil && !x.ready {
+		if x.leg.Authorization, x.leg.last, err = x.talk.Next(); err != nil {
+			return err
+		}
+		if x.leg.begins {
+			x.r.counters.handshakes.Add(1)
+			x.trail.tries(x.p)
+		}
+		if x.leg.last {
+			x.shows()
+		}
+	}
+	if carrier.HasBody(x.req) {
+		x.leg.Body = verdict.When(x.sending())
+	}
+	return nil
+}
+
+// errAgain says that no leg is sent now, since the exchange goes on by another plan.
+var errAgain = errors.New("once more, by another plan")
+
+// open takes a connection for a scheme of connections, and begins the conversation
+// where it is not authenticated already. The place at the guard comes first, so that no
+// connection is kept from others while it is waited for.
+//
+// If there is a 407 on an authenticated connection, the proxy has forgotten it, or
+// denies the target to this user. The handshake that follows tells, and it runs on a new
+// connection: squid passes over all credentials on one that it knows.
+func (x *exchange) open() error {
+	want := carrier.AnyConnection
+	switch {
+	case x.forgotten == x.p.Record:
+		if err := x.admit(); err != nil {
+			return err
+		}
+		want = carrier.NewConnection
+	case !x.place.held && x.p.Account != nil:
+		want = carrier.Authenticated
+	}
+	c, err := x.m.Open(x.p.Record, want)
+	switch {
+	case err != nil:
+		return err
+	case c == nil:
+		return x.admitAgain()
+	case c.Authenticated && !x.p.NeedsToken(carrier.IsStream(x.req)):
+		x.report(verdict.NotSent, nil) // others may have the place
+		x.leg.authenticated, x.leg.last = true, true
+		return nil
+	case !x.admitAtOnce():
+		x.m.Drop()
+		return x.admitAgain()
+	}
+	if x.handshakes++; x.handshakes > maxLegs {
+		return &scheme.Failure{Err: errors.New("the proxy does not keep its connections authenticated")}
+	}
+	x.talk = x.p.Session.Talk(x.req.Context(), scheme.Peer{Host: x.r.url.Hostname(), TLS: c.TLS}, x.req, false)
+	x.leg.begins = true
+	return nil
+}
+
+// admitAgain is admit, after which the connection is to be taken once more.
+func (x *exchange) admitAgain() error {
+	if err := x.admit(); err != nil {
+		return err
+	}
+	return errAgain
+}
+
+// shows is called for a leg that carries credentials, before it is sent. It counts the
+// leg at its place, and makes it a trial unless the credentials have passed before.
+func (x *exchange) shows() {
+	if d := x.r.demand.Load(); x.p.Weaker(d) {
+		x.r.logWeaker(x.p, d.ProtectedBy)
+	}
+	if x.p.Account == nil {
 		return
 	}
-	x.attempts++
-	if !x.attempt.Trusted {
-		guard, attempt := x.r.t.guard, x.attempt
-		x.m.tries(func() { guard.Free(attempt) }, x.late(a))
+	x.place.legs++
+	if !x.place.attempt.Trusted {
+		guard, attempt := x.r.guard, x.place.attempt
+		x.leg.Trial, x.leg.Continued, x.leg.Late = true, func() { guard.Free(attempt) }, newLate(x)
 	}
 }
 
-// failed returns the error that ends the exchange after a leg did not come
-// about, or nil to go on otherwise.
-func (x *exchange) failed(err error) error {
-	var failure *schemeError
-	var lost *carrier.LostError
-	switch {
-	case errors.Is(err, errNoExpect), errors.Is(err, errAgain):
-		return nil
-	case errors.Is(err, errBodyGone):
-		return x.bodyGone()
-	case errors.Is(err, carrier.ErrRetired):
-		x.report(lockout.NotSent, nil) // the place is for other credentials
-		return x.begin()
-	case x.req.Context().Err() != nil:
-		// Its cause may be what became of another request, and is not this one's then.
-		ended := err
-		if !gaveUp(err) {
-			ended = &carrier.LegError{Proxy: x.r.name, Err: x.req.Context().Err()}
-		}
-		if x.shown {
-			x.report(x.unanswered(err), ended)
-		}
-		if errors.As(err, &failure) || errors.As(err, new(unproven)) {
-			return context.Cause(x.req.Context())
-		}
-		return err
-	case errors.As(err, new(*carrier.DialError)):
-		// What is in it may be about the scheme of an earlier hop.
-		x.report(lockout.NotSent, nil)
-		return err
-	case errors.As(err, new(*AuthError)): // from the caller's own functions, about another request
-	case errors.As(err, &failure):
-		return x.skip(failure)
-	case errors.As(err, new(unproven)):
-		x.unproven()
-		return x.unanswerable(err)
-	case x.shown && errors.As(err, &lost): // else it may be another request's
-		lost.Trial = !x.p.trusted()
+// sending returns the facts by which verdict.When decides about the body of the leg.
+func (x *exchange) sending() verdict.Sending {
+	d := x.r.demand.Load()
+	return verdict.Sending{
+		Stream: carrier.IsStream(x.req),
+		Bare:   x.p.Scheme == nil, Free: d.IsBare(x.target), Own: len(carrier.Authorization(x.req.Header)) > 0, Probed: x.probed,
+		Trusted: x.p.Trusted() && d.IsOf(x.target, x.p), Expires: x.p.Nature.Expires, Connection: x.p.Nature.Connection, Last: x.leg.last,
+		Ready: x.ready, ProbesTell: d.ProbesTell, Exempt: x.exempt,
 	}
-	if x.shown {
-		x.report(x.unanswered(err), err)
+}
+
+// send sends the leg.
+func (x *exchange) send() (carrier.Reply, error) {
+	begin := time.Now()
+	reply, err := x.m.Send(x.leg.Leg)
+	if x.p.Nature.Connection { // the next leg's error may repeat it
+		x.trail.secrets(x.leg.Authorization)
+	}
+	return reply, x.trail.answered(x.p, begin, x.leg.Authorization, reply.Response, err)
+}
+
+// failed returns the error that ends the exchange after a leg did not come about, or nil
+// to go on otherwise.
+func (x *exchange) failed(err error) error {
+	switch e := err.(type) {
+	case *scheme.Failure:
+		x.rounds++
+		return x.skip(e)
+	case *carrier.Fault:
+		return x.lost(e)
+	}
+	if err == errAgain {
+		x.rounds++
+		return nil
 	}
 	return err
 }
 
-// careful reports whether a body is better held back: where the proxy may well
-// answer 407 to this leg.
-func (x *exchange) careful(a answer) bool {
+// lost deals with a leg that has no answer.
+func (x *exchange) lost(f *carrier.Fault) error {
+	x.rounds++
 	switch {
-	case !carrier.HasBody(x.req):
-		return false
-	case x.p.scheme == nil:
-		return !x.r.demand.Load().isBare(x.target)
-	case !x.p.trusted(), x.p.auth != nil && a.field == nil:
-		return true
+	case f.Kind == carrier.NoExpect:
+		return nil
+	case f.Kind == carrier.Died:
+		x.rounds-- // of idle connections any number may have ended
+		x.hush()
+		return nil
+	case f.Kind == carrier.BodyGone:
+		return x.trail.bodyGone()
+	case f.Kind == carrier.Moved:
+		x.rounds = min(x.rounds, x.trail.legs) // users may take turns any number of times meanwhile
+		x.report(verdict.NotSent, nil)         // the place is for other credentials
+		return x.begin()
 	}
-	// The challenge can end at any time. A body that can be replayed is then sent
-	// twice, a stream would be lost.
-	return x.p.auth != nil && x.p.auth.expires() && x.req.GetBody == nil
+	var told error = f
+	if f.Kind == carrier.Own {
+		told = f.Err
+	}
+	if f.Pending { // the answer is reported when it comes
+		x.place.held = false
+	}
+	if ctx := x.req.Context(); ctx.Err() != nil && !gaveUp(f) {
+		// The cause of ctx may be an error of another request, so it is not told to others.
+		x.report(x.unanswered(f), &carrier.Fault{Kind: carrier.Broken, Proxy: x.r.name, Err: ctx.Err()})
+	} else {
+		x.report(x.unanswered(f), told)
+	}
+	if f.Kind == carrier.Lost && x.leg.shown() && !x.p.Trusted() {
+		// The proxy may count it as an attempt, so Transport.Retry does not repeat it.
+		final := *f
+		final.Kind, told = carrier.Broken, &final
+	}
+	return told
 }
 
-// refuses reports whether a reply asks for credentials, or for others: a 407 of the
-// proxy. A proxy says in it what it demands (RFC 9110 §15.5.8), and takes a challenge
-// out of what it forwards (§11.7.1). So a forwarded 407 without a challenge is an
-// origin's, or that of a proxy behind this one, if this one has got what it needs.
-func (x *exchange) refuses(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusProxyAuthRequired &&
-		(x.req.Method == http.MethodConnect || len(resp.Header["Proxy-Authenticate"]) > 0 || !x.answers())
+// unanswered says what the end of a leg without an answer means.
+func (x *exchange) unanswered(f *carrier.Fault) verdict.Verdict {
+	if !x.leg.shown() || !f.Left || f.Kind == carrier.Unreachable {
+		return verdict.NotSent
+	}
+	return verdict.Of(x.facts(), verdict.Answer{Ended: true, GaveUp: gaveUp(f) || x.req.Context().Err() != nil})
 }
 
-// answers reports whether the last leg had all that the proxy needs, as far as known:
-// it answered a challenge, of this exchange or of another one, its credentials had
-// passed before, or its target needs none.
-func (x *exchange) answers() bool {
-	if x.p.scheme == nil {
-		return x.r.demand.Load().isBare(x.target)
-	}
-	return x.offers != nil || x.p.offers != nil || x.p.trusted()
+// endedEarly is the failure of a handshake that ends before its last message, by a scheme
+// that has passed before. Nobody could check a password, so only this request fails.
+var endedEarly = &scheme.Failure{
+	Err:    errors.New("the proxy does not answer the first message of the handshake, as it did before"),
+	Once:   true,
+	Remedy: "try again; if that does not help, ask the proxy's administrators whether it reaches its directory",
 }
 
-// passed takes in a reply that asks for nothing.
-func (x *exchange) passed(resp *http.Response, a answer) (*http.Response, error) {
-	p := x.p
-	if x.denial.resp == nil {
-		x.r.t.counters.reused.Add(1)
+// skip goes on by another scheme after one has failed. A scheme that has passed before is
+// not given up for a failure that says nothing about other requests, such as a ticket that
+// is refused: then only this request fails.
+func (x *exchange) skip(failure *scheme.Failure) error {
+	d, p, name := &x.trail.last, x.p, x.p.Scheme.Name()
+	x.m.Drop()
+	x.hush()
+	x.report(verdict.NotSent, nil)
+	if ctx := x.req.Context(); ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if p.auth != nil {
-		auth, err := p.auth.accepted(a, resp)
-		if err != nil {
-			x.unproven()
-			x.denied(resp, a)
-			x.m.hangUp(resp)
-			return nil, x.unanswerable(err)
-		}
-		if auth != nil {
-			p = p.with(auth)
-		}
-	}
-	v := verdict.Of(x.leg(), verdict.Answer{Status: resp.StatusCode})
-	var cause error
-	if refusal := x.m.refusal(resp); refusal != nil {
-		refusal.trusted = p.trusted()
-		cause = refusal
-	}
-	if cause == nil && v == verdict.Unclear {
-		cause = &statusError{x.r.name, resp.StatusCode}
-	}
-	x.settle(p, v, resp.StatusCode)
-	if x.shown {
-		x.report(meaning(v, resp.StatusCode == http.StatusForbidden), cause)
-	}
-	if body, ok := resp.Body.(provesLater); ok {
-		r := x.r
-		body.whenProved(func(auth requestAuth) { r.replace(p, p.with(auth)) })
-	}
-	return resp, nil
-}
-
-// unproven reports an answer by which the proxy has failed to prove itself.
-func (x *exchange) unproven() {
-	x.report(meaning(verdict.Of(x.leg(), verdict.Answer{Unproven: true}), false), nil)
-}
-
-// settle learns from a reply that asks for nothing, and means v. p is what x.p has
-// become by the reply.
-func (x *exchange) settle(p *plan, v verdict.Verdict, status int) {
-	r := x.r
-	switch {
-	case p != x.p && !x.private:
-		r.replace(x.p, p)
-	case x.replaces != nil && v == verdict.Passed:
-		r.replace(x.replaces, p)
+	if !p.Nature.Connection {
+		return x.trail.unanswerable(name, failure)
 	}
 	switch {
-	case p.scheme == nil:
-		passes := x.passesBare(status)
-		if d := r.demand.Load(); d == nil || passes && !d.isBare(x.target) {
-			r.learn(func(d demand) demand {
-				if passes {
-					return d.passes(x.target)
-				}
-				return d // and yet there was an answer: nobody waits for another request's
-			})
-		}
-		x.tellsOthers()
-	case x.shown && v == verdict.Passed:
-		r.works(p, x.target)
+	case failure.Early && p.Trusted():
+		failure = endedEarly
+	case failure == scheme.RefusedTicket && p.Trusted():
+		failure = scheme.DeniedTicket
 	}
+	if failure.Once && p.Trusted() {
+		return x.trail.unanswerable(name, failure)
+	}
+	x.trail.fails(name, failure)
+	x.r.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.Err)
+	x.r.learn(demand.Fact{What: demand.Dropped, Plan: p})
+	x.p = x.r.bare
+	if d.resp == nil || len(d.challenges) == 0 {
+		return nil // the proxy is asked what else it offers
+	}
+	if x.offers == nil && !familiar(x.known(), d.challenges) {
+		// The proxy offers other schemes than it did. Which ones may be used is found out
+		// by a leg without credentials.
+		x.r.learn(demand.Fact{What: demand.Changed})
+		return nil
+	}
+	x.letGo()
+	return x.chooseNow()
 }
 
-// passesBare reports whether an answer to a leg without credentials shows that the
-// proxy asks for none.
-func (x *exchange) passesBare(status int) bool {
-	leg := verdict.Leg{Shown: true, Tunnel: x.req.Method == http.MethodConnect}
-	return verdict.Of(leg, verdict.Answer{Status: status}) == verdict.Passed
-}
+// report ends x's place at the guard, if it has one: see place.report.
+func (x *exchange) report(v verdict.Verdict, cause error) { x.place.report(x.r, x.p, v, cause) }

@@ -3,47 +3,71 @@ package proxyauth
 import (
 	"context"
 	"net/http"
+	"time"
 
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
-// late returns what takes in the proxy's answer to a CONNECT that carries a, if its
-// caller has given up. It is an exchange of its own, since x may have ended by then.
-func (x *exchange) late(a answer) func(*http.Response, error) {
-	y := exchange{
-		r: x.r, m: x.m, req: x.req.WithContext(context.WithoutCancel(x.req.Context())), target: x.target, p: x.p,
-		attempt: x.attempt, holds: true, attempts: x.attempts, shown: true,
-		lost: x.lost, renewed: x.renewed, asked: x.asked, offers: x.offers,
+// A lateAnswer takes in the proxy's answer to a CONNECT that carried credentials, when
+// its caller has given up. It has a copy of the exchange, as it was when the leg was sent,
+// since the exchange itself may have ended or gone on by then.
+type lateAnswer struct{ x exchange }
+
+// lateFor bounds how long the credential source may take to say whether it has other
+// credentials for the answer's realm.
+const lateFor = time.Minute
+
+// newLate returns what takes in the answer to the leg that x is about to send; nil for a
+// forwarded request.
+func newLate(x *exchange) func(carrier.Reply, error) {
+	if x.req.Method != http.MethodConnect {
+		return nil
 	}
-	y.denial.sent = x.denial.sent.Clone()
-	y.denial.sent.Add(secretsIn(a.field)...)
-	y.denial.tried = []string{x.p.scheme.Name()}
-	return func(resp *http.Response, err error) {
-		ctx, cancel := context.WithTimeout(y.req.Context(), connectTimeout) // for the source
-		defer cancel()
-		y.req = y.req.WithContext(ctx)
-		if err != nil {
-			y.report(meaning(verdict.Unclear, gaveUp(err)), struckFrom(err, &y.denial.sent, "proxyauth: proxy "+y.r.name))
-			return
+	late := &lateAnswer{*x}
+	late.x.req = x.req.WithContext(context.WithoutCancel(x.req.Context()))
+	late.x.trail.sent = x.trail.sent.Clone()
+	late.x.trail.tried = []string{x.p.Scheme.Name()}
+	return late.take
+}
+
+func (l *lateAnswer) take(reply carrier.Reply, err error) {
+	x := &l.x
+	ctx, cancel := context.WithTimeout(x.req.Context(), lateFor)
+	defer cancel()
+	x.req = x.req.WithContext(ctx)
+	x.report(l.meaning(reply, err))
+}
+
+// meaning says what an answer means that nobody waits for any longer.
+func (l *lateAnswer) meaning(reply carrier.Reply, err error) (verdict.Verdict, error) {
+	x := &l.x
+	x.trail.secrets(x.leg.Authorization)
+	if err != nil {
+		return verdict.Of(x.facts(), verdict.Answer{Ended: true, GaveUp: gaveUp(err)}), x.trail.struck(err)
+	}
+	resp := reply.Response
+	status := &statusError{x.r.name, resp.StatusCode}
+	if resp.StatusCode != http.StatusProxyAuthRequired {
+		v := verdict.Of(x.facts(), verdict.Answer{Status: resp.StatusCode})
+		if v == verdict.Passed {
+			x.accepted(x.p)
 		}
-		if resp.StatusCode != http.StatusProxyAuthRequired {
-			v := verdict.Of(y.leg(), verdict.Answer{Status: resp.StatusCode})
-			if v == verdict.Passed {
-				y.r.works(y.p, y.target)
-			}
-			y.report(meaning(v, resp.StatusCode == http.StatusForbidden), &statusError{y.r.name, resp.StatusCode})
-			return
-		}
-		y.denial.read(resp, func(*http.Response) {})
-		y.denial.ended = true // its page is not waited for
-		switch v, _, _ := y.judge(a); v {
-		case verdict.Refused:
-			y.report(lockout.Refused, y.refusal())
-		case verdict.Renew, verdict.Asked: // nobody sends them once more, and this may be a refusal
-			y.report(lockout.Unclear, &statusError{y.r.name, resp.StatusCode})
-		default:
-			y.report(meaning(v, false), y.noRefusal())
-		}
+		return v, status
+	}
+	x.trail.denies(resp, func(*http.Response) {}, nil)
+	x.trail.last.ended = true // its page is not waited for
+	var reading scheme.Reading
+	if !x.p.Nature.Connection {
+		reading = x.talk.Challenged(x.offersOf(x.p.Scheme), false)
+	}
+	switch v, _ := x.judge(reading, false); v {
+	case verdict.Refused:
+		return verdict.Refused, x.trail.refusal(x.p.From)
+	case verdict.Renew, verdict.Asked: // nobody sends them once more, and this may be a refusal
+		return verdict.Unclear, status
+	default:
+		return v, x.trail.noRefusal(x.known())
 	}
 }

@@ -3,54 +3,62 @@ package proxyauth
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 )
 
-// A learning is the turn of the one request that finds out what a proxy demands, by
-// asking without credentials, while others wait for what it learns.
-type learning struct{ done chan struct{} }
+// A turn is that of the one request which finds out what a proxy demands, by asking
+// without credentials, while others wait for what it learns.
+type turn struct {
+	mu    sync.Mutex
+	taken chan struct{} // closed when it ends; nil: nobody has it
+}
 
 // patience is how long a request waits for another one to find out. One that takes
 // longer waits, mostly, for a slow origin, so the others ask themselves.
 const patience = 2 * time.Second
 
-// learnFirst makes the request the one that finds out, if there is none. Otherwise it
-// waits for the other, and returns nil; late says that this took too long.
-func (r *route) learnFirst(ctx context.Context, req *http.Request) (l *learning, late bool, err error) {
-	r.mu.Lock()
-	other := r.learner
+// take gives the turn to req if nobody has it: l is not nil then, and must be ended.
+// Otherwise take waits until the other request's turn has ended; late says that this took
+// longer than patience.
+func (t *turn) take(req *http.Request) (l *learning, late bool, err error) {
+	t.mu.Lock()
+	other := t.taken
 	if other == nil {
-		r.learner = &learning{make(chan struct{})}
-		defer r.mu.Unlock()
-		return r.learner, false, nil
+		t.taken = make(chan struct{})
+		defer t.mu.Unlock()
+		return &learning{t}, false, nil
 	}
-	r.mu.Unlock()
+	t.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-other.done:
+	case <-other:
 		return nil, false, nil
 	case <-timer.C:
 		return nil, true, nil
-	case <-ctx.Done():
-		return nil, false, context.Cause(ctx)
+	case <-req.Context().Done():
+		return nil, false, context.Cause(req.Context())
 	case <-req.Cancel: //lint:ignore SA1019 http.Client.Timeout uses it for a RoundTripper it does not know
 		return nil, false, carrier.ErrCanceled
 	}
 }
 
-// tellsOthers ends the turn of x, if it has one, and wakes those who wait: what it has
-// found out is known.
-func (x *exchange) tellsOthers() {
-	l := x.learning
-	if l == nil {
+// A learning is the turn of one request, until it is ended. Nil is none.
+type learning struct{ turn *turn }
+
+// end wakes those who wait: what the request has found out is known. It may be called
+// more than once.
+func (l *learning) end() {
+	if l == nil || l.turn == nil {
 		return
 	}
-	x.learning = nil
-	x.r.mu.Lock()
-	defer x.r.mu.Unlock()
-	x.r.learner = nil
-	close(l.done)
+	t := l.turn
+	l.turn = nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.taken)
+	t.taken = nil
 }

@@ -94,8 +94,9 @@ func TestNTLMBurst(t *testing.T) {
 	}
 }
 
-// R33: a leader's own trouble does not end those who wait.
-func TestLeadersTroubleIsItsOwn(t *testing.T) {
+// R33: if the request that finds out what the proxy demands fails by itself, those who
+// wait for it go on.
+func TestAskersTroubleIsItsOwn(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		p := w.newProxy(proxytest.Config{Auth: digestAndBasic(), Users: alice})
 		tr := w.newTransport(p)
@@ -172,8 +173,9 @@ func TestLearnerHandsOver(t *testing.T) {
 	})
 }
 
-// R33: a lead that waits for a slow origin is taken over by one other request.
-func TestSlowLead(t *testing.T) {
+// R33: where the request that finds out what the proxy demands waits for a slow origin,
+// one other request asks in its place.
+func TestSlowAsker(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		slow := make(chan struct{})
 		w.handler = func(rw http.ResponseWriter, req *http.Request) {
@@ -207,7 +209,7 @@ func TestSlowLead(t *testing.T) {
 
 // R33: origins that are slow hold up nobody for long, even if all that was asked
 // for first is slow, through a proxy that asks for nothing.
-func TestSlowLeads(t *testing.T) {
+func TestSlowAskers(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.slowPaths()
 		tr := w.newTransport(w.newProxy(proxytest.Config{}))

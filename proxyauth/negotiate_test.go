@@ -190,5 +190,11 @@ func TestNegotiateTicketExpires(t *testing.T) {
 		_, _, err := fetch(tr, o.HTTP.URL)
 		var cause *negotiate.Error
 		require.ErrorAs(t, err, &cause, name)
+		var denied *proxyauth.AuthError
+		require.ErrorAs(t, err, &denied, name)
+		for _, s := range denied.Schemes {
+			require.False(t, s.Tried, name) // no token was sent
+		}
 	}
+	require.EqualValues(t, 1, warm.Stats().Handshakes)
 }

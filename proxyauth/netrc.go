@@ -18,9 +18,9 @@ import (
 // #, where a keyword could stand; macros (macdef, to the next empty line) are
 // skipped.
 //
-// The path "" is the environment's NETRC, else .netrc (on Windows _netrc) in
-// the home directory; if that file does not exist there are no credentials. For
-// the file's mode and changes see [CredentialFile].
+// The path "" means the file that the variable NETRC names, else .netrc (on Windows
+// _netrc) in the home directory; if the latter does not exist there are no credentials.
+// For the file's mode and changes see [CredentialFile].
 func Netrc(path string) CredentialSource {
 	optional := false
 	if path == "" {

@@ -3,7 +3,9 @@ package proxyauth_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,4 +121,35 @@ func TestTwoRealmsAtOnce(t *testing.T) {
 		assert.Zero(t, tr.Stats().NotSent)
 		t.Logf("%d requests in %d legs, the longest took %s", c.began, p.Counts().Requests, c.longest)
 	})
+}
+
+// R32, R40: of a host that nobody has asked for yet it is not known which realm it is
+// of. A body that can be read only once arrives there all the same.
+func TestStreamToSecondRealm(t *testing.T) {
+	for name, of := range map[string]func(realm string) proxytest.Auth{
+		"Basic":  func(realm string) proxytest.Auth { return proxytest.Basic{Realm: realm} },
+		"Digest": func(realm string) proxytest.Auth { return proxytest.Digest{Realm: realm, NeverStale: true} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, w *world) {
+				known, other := w.newOrigin(), w.newOrigin()
+				p := w.newProxy(proxytest.Config{Auth: []proxytest.Auth{of("world")}, Users: alice, Realms: []proxytest.Realm{{
+					Targets: []string{known.HTTP.Listener.Addr().String(), other.HTTP.Listener.Addr().String()},
+					Auth:    []proxytest.Auth{of("intranet")}, Users: map[string]string{"bob": "open wheat"},
+				}}})
+				tr := w.newTransport(p)
+				tr.Credentials = proxyauth.CredentialFunc(realmSource)
+				requireOK(t, tr, w.ways()["forward"])
+				requireOK(t, tr, known.ways()["forward"])
+				requireOK(t, tr, w.ways()["forward"])
+				resp, err := post(t, tr, other.ways()["forward"], io.NopCloser(strings.NewReader(uploaded)))
+				require.NoError(t, err)
+				require.Equal(t, http.StatusOK, resp.StatusCode)
+				other.mu.Lock()
+				defer other.mu.Unlock()
+				require.Equal(t, []string{uploaded}, other.bodies)
+			})
+		})
+	}
 }

@@ -8,14 +8,14 @@ import (
 )
 
 // A Report is what [Transport.Diagnose] found. It prints well and marshals to
-// JSON, and holds no secrets: nothing of it has to be struck out before it goes
-// to somebody who can help.
+// JSON. It holds no secrets, so it can be given to somebody who can help.
 type Report struct {
 	Target string // what was asked for: scheme and host of a URL, or host:port
 	Proxy  string // the proxy's URL without userinfo, "" without a proxy
 	Steps  []Step // in the order of the path; only the last can have failed
 
-	// Err is the error that a request would have met, or why; nil: the path works.
+	// Err is the error that a request would meet, or what is wrong with the target or
+	// the environment; nil: the path works.
 	Err error
 }
 
@@ -26,8 +26,8 @@ func (r *Report) OK() bool { return r.Err == nil }
 type Step struct {
 	Name    string   `json:"name"`             // "environment", "proxy", "TCP", "CONNECT", …
 	Outcome Outcome  `json:"outcome"`          // how it went
-	Details []string `json:"details"`          // what was found; of a failed step, the cause first
-	Remedy  string   `json:"remedy,omitempty"` // what to do, if something is to be done
+	Details []string `json:"details"`          // what was found; the cause comes first if the step failed
+	Remedy  string   `json:"remedy,omitempty"` // what to do; "" if there is nothing to do
 }
 
 // An Outcome says how a [Step] went.
@@ -36,8 +36,8 @@ type Outcome string
 // The outcomes of a step.
 const (
 	StepOK     Outcome = "ok"
-	StepNote   Outcome = "note"   // it goes on, but this may be the reason for what comes
-	StepFailed Outcome = "failed" // the way ends here
+	StepNote   Outcome = "note"   // the path goes on, but this may be why a later step fails
+	StepFailed Outcome = "failed" // the path ends here
 )
 
 // MarshalJSON writes the report with the fields ok, target, proxy, steps and

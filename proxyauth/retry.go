@@ -13,16 +13,16 @@ import (
 )
 
 // A RetryPolicy says how often, and after what pause, a failure is met by
-// another attempt that is transient and safe to repeat:
+// another attempt. Repeated is what is transient and safe to repeat:
 //
 //   - the proxy cannot be reached (TCP or TLS; a name that does not exist or a
 //     certificate that is wrong is not transient);
 //   - the proxy answers 502, 503 or 504 to CONNECT;
 //   - a connection is lost before the request left, or before the proxy
-//     answered a CONNECT whose credentials, if any, it has taken before.
+//     answered a CONNECT without credentials, or with credentials that have passed.
 //
-// Never repeated are credentials that were rejected, and a request that may
-// have reached its origin.
+// Credentials that were refused are never repeated, nor is a request that may have
+// reached its origin.
 type RetryPolicy struct {
 	// Retries is how often an attempt is repeated. Zero means 3; negative
 	// means never.
@@ -34,26 +34,27 @@ type RetryPolicy struct {
 	Delay time.Duration
 }
 
-// A retrying is a RetryPolicy at work on one attempt.
+// A retrying repeats one attempt by a RetryPolicy.
 type retrying struct {
-	r     *route
-	left  int
-	delay time.Duration
+	left  int           // repetitions
+	delay time.Duration // before the next repetition
+	told  func(pause time.Duration, err error)
 }
 
-func (r *route) retrying() retrying {
-	p := r.t.retry
+// begin returns what retries one attempt to reach a proxy or to send to it; told is
+// called before each pause. Nil retries nothing.
+func (p *RetryPolicy) begin(told func(time.Duration, error)) *retrying {
 	if p == nil {
-		return retrying{}
+		return new(retrying)
 	}
-	n := retrying{r, p.Retries, p.Delay}
+	n := retrying{p.Retries, p.Delay, told}
 	if n.left == 0 {
 		n.left = 3
 	}
 	if n.delay <= 0 {
 		n.delay = time.Second
 	}
-	return n
+	return &n
 }
 
 // again waits, and reports whether to try once more after err. It does not once
@@ -66,10 +67,9 @@ func (n *retrying) again(ctx context.Context, err error) bool {
 	pause := n.delay*3/4 + rand.N(n.delay/2+1)
 	n.delay *= 2
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
-		return false // the error that there is says more than a timeout
+		return false // err says more than a timeout would
 	}
-	n.r.t.counters.retries.Add(1)
-	n.r.t.log.Warn("proxy: trying again", "proxy", n.r.name, "pause", pause, "error", err)
+	n.told(pause, err)
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
@@ -91,13 +91,12 @@ func transient(err error) bool {
 	if errors.As(err, &denied) { // of an earlier hop
 		return false
 	}
-	var lost *carrier.LostError
-	if errors.As(err, &lost) {
-		return !lost.Trial
-	}
-	var unreachable *carrier.DialError
-	if !errors.As(err, &unreachable) {
+	var fault *carrier.Fault
+	if !errors.As(err, &fault) {
 		return false
+	}
+	if fault.Kind != carrier.Unreachable {
+		return fault.Kind == carrier.Lost
 	}
 	var (
 		dns   *net.DNSError

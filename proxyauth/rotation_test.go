@@ -307,7 +307,7 @@ func TestLateSuccess(t *testing.T) {
 		source.password.Store("one")
 		tr.Credentials = source
 		requireOK(t, tr, w.HTTP.URL)
-		time.Sleep(10 * time.Second) // so that the slow request leads, and the next one waits for it
+		time.Sleep(10 * time.Second) // so that the slow request asks the proxy, and the next one waits for it
 		begin := time.Now()
 		done := make(chan error, 1)
 		go func() {

@@ -67,6 +67,7 @@ type saboteur struct {
 	links   []*link
 	quiet   []chan struct{} // closed when no link is left
 	opened  int
+	closed  bool
 }
 
 // A link is one connection of the client and its other half.
@@ -146,6 +147,9 @@ func (s *saboteur) connections() int {
 
 func (s *saboteur) close() {
 	s.l.Close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.hangUp()
 	s.wg.Wait()
 }
@@ -170,7 +174,11 @@ func (s *saboteur) serve(client net.Conn) {
 	s.mu.Lock()
 	s.links = append(s.links, l)
 	s.opened++
+	closed := s.closed
 	s.mu.Unlock()
+	if closed { // a CONNECT whose caller has given up would wait for its answer
+		l.close()
+	}
 
 	s.wg.Go(func() {
 		s.pump(l, false)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 )
 
 // A SchemeOutcome tells what became of one authentication scheme in a request that did
@@ -15,12 +16,13 @@ type SchemeOutcome struct {
 	// a scheme which this package does not know is as the proxy writes it.
 	Name string
 
-	Offered bool // the proxy offers it, in a challenge that is well-formed
-	Tried   bool // credentials were sent by it
+	Offered bool // the proxy offers the scheme, in a challenge that is well-formed
+	Tried   bool // credentials were sent by the scheme
 
-	// Err is why the scheme did not do, as far as that is known. It is nil where
-	// AuthError.Err says all: there are no credentials, or the proxy refused what was
-	// sent.
+	// Err is why the scheme could not be used, or why it failed. It is nil where
+	// AuthError.Err says all: there are no credentials, or the proxy refused those that
+	// were sent. errors.Is and errors.As find what it wraps, such as a
+	// *negotiate.Error.
 	Err error
 }
 
@@ -41,7 +43,7 @@ func (f finding) String() string {
 	return f.scheme + ": " + f.err.Error()
 }
 
-// malformed returns what is wrong with challenges, from the error of challenge.Parse.
+// malformed returns the error of challenge.Parse as a finding for each malformed challenge.
 func malformed(err error) (found []finding) {
 	switch err := err.(type) {
 	case *challenge.Malformed:
@@ -54,15 +56,15 @@ func malformed(err error) (found []finding) {
 	return found
 }
 
-// outcomesOf returns the outcome of each scheme: first of those that the proxy offers,
-// in its order, then of those that were tried all the same, then of others in found. The
-// names may be in any case, and there more than once. reasons is what else was found.
+// outcomesOf returns the outcome of each scheme: first of those that the proxy offers, in
+// its order, then of others that were tried, then of others in found. A name may occur
+// more than once, in any case. reasons are the findings that are about no scheme.
 func outcomesOf(offered, tried []string, found []finding) (schemes []SchemeOutcome, reasons []string) {
 	outcome := func(name string) *SchemeOutcome {
 		i := slices.IndexFunc(schemes, func(s SchemeOutcome) bool { return strings.EqualFold(s.Name, name) })
 		if i < 0 {
 			i = len(schemes)
-			if known := schemeNamed(DefaultSchemes(), name); known != nil {
+			if known := scheme.Named(scheme.Default(), name); known != nil {
 				name = known.Name()
 			}
 			schemes = append(schemes, SchemeOutcome{Name: name})

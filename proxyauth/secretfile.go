@@ -13,14 +13,14 @@ import (
 // "username:password", in which the first colon separates. The line's end may
 // be missing.
 //
-// It is read when it is asked for, and again when it has changed, also by the
-// swap of a symbolic link (Kubernetes). Replace it by renaming another file:
-// one that is being written may be read in halves.
+// The file is read when credentials are asked for, and again when it has changed, also
+// by the swap of a symbolic link (Kubernetes). Replace it by renaming another file: a
+// file that is being written may be read half finished.
 //
-// Except on Windows it is an error if others than owner and group can read it,
-// or others than the owner can write it. A secret mounted into a container has
-// such a mode by default: write defaultMode: 0440 (Kubernetes) or mode: 0440
-// (Docker).
+// It is an error if the file does not exist, is larger than 1 MiB or not in UTF-8. Except
+// on Windows it is also an error if others than its owner and group can read it, or
+// others than its owner can write it. A secret mounted into a container has such a mode
+// by default: write defaultMode: 0440 (Kubernetes) or mode: 0440 (Docker).
 func CredentialFile(path string) CredentialSource {
 	file := &env.File[Credentials]{Path: path, Parse: func(text string) (Credentials, error) {
 		text, err := env.Line(text)
@@ -42,8 +42,8 @@ func CredentialFile(path string) CredentialSource {
 	})
 }
 
-// PasswordFile returns a source of a user whose password is in a file: all of
-// it but the line's end. For the file see [CredentialFile].
+// PasswordFile returns a source of a user whose password is the one line of a file,
+// without the line's end. For the file's mode and changes see [CredentialFile].
 func PasswordFile(username, path string) CredentialSource {
 	file := env.PasswordFile(path)
 	return CredentialFunc(func(context.Context, CredentialRequest) (Credentials, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
-// A CredentialFunc is a function as a [CredentialSource]: for Vault, a secret
-// manager of a cloud, a prompt.
+// A CredentialFunc makes a [CredentialSource] of a function, such as one that asks
+// Vault, the secret manager of a cloud, or the user. See [Cached] for one that is slow.
 type CredentialFunc func(ctx context.Context, req CredentialRequest) (Credentials, error)
 
 // ProxyCredentials calls f(ctx, req).
@@ -21,15 +21,15 @@ func (f CredentialFunc) ProxyCredentials(ctx context.Context, req CredentialRequ
 	return f(ctx, req)
 }
 
-// MarshalText lets encoding/json and the like write what has a source in it.
+// MarshalText returns a fixed text, so that encoding/json and the like can write a value
+// that contains f.
 func (f CredentialFunc) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// FirstOf returns a source that asks sources in their order and gives the
-// first answer. Those that have none ([ErrNoCredentials], or the zero
-// Credentials) are passed over, and so are nil ones. Another error is an answer
-// and ends it: a vault that fails must not turn a request over to another
-// identity. If none answers it is ErrNoCredentials; then the userinfo of the
-// proxy URL counts, and at last the ticket or the logged-in user of [Negotiate].
+// FirstOf returns a source that asks the given sources in their order and returns the
+// first answer. Sources that have no credentials ([ErrNoCredentials], or the zero
+// Credentials) are passed over, and so are nil sources. Any other error is returned, and
+// no further source is asked: a vault that fails must not turn a request over to another
+// identity. If no source has credentials, the error is ErrNoCredentials.
 func FirstOf(sources ...CredentialSource) CredentialSource {
 	sources = slices.Clone(sources)
 	return CredentialFunc(func(ctx context.Context, req CredentialRequest) (Credentials, error) {
@@ -47,13 +47,14 @@ func FirstOf(sources ...CredentialSource) CredentialSource {
 	})
 }
 
-// PerProxy returns a source with another one for each proxy. The keys are
-// "host" or "host:port" of proxy URLs, without regard to case; an IPv6 address
-// with a port is in brackets. "host:port" goes before "host"; the port is that
-// of the URL or else of its scheme: 80, 443. Other proxies get
+// PerProxy returns a source that asks another source for each proxy. The keys are
+// "host" or "host:port" of proxy URLs, without regard to case; an IPv6 address with a
+// port is in brackets. "host:port" goes before "host"; the port is that of the proxy URL
+// or else of its scheme: 80, 443. A proxy that has no key, or a nil source, gets
 // [ErrNoCredentials].
 //
-// A key that is neither, or stands there twice, is an error for every proxy.
+// If a key is neither of the two, or two keys mean the same proxy, the source returns an
+// error for every proxy.
 func PerProxy(sources map[string]CredentialSource) CredentialSource {
 	byKey := make(map[string]CredentialSource, len(sources))
 	var broken error

@@ -18,7 +18,7 @@ import (
 // libraries are the packages whose messages a user of the library can meet.
 var libraries = []string{
 	"proxyauth", "proxyauth/internal/carrier", "proxyauth/internal/challenge", "proxyauth/internal/env", "proxyauth/internal/hostname",
-	"proxyauth/internal/lockout", "proxyauth/internal/secret", "proxyauth/internal/verdict", "negotiate", "ntlm", "digest",
+	"proxyauth/internal/lockout", "proxyauth/internal/scheme", "proxyauth/internal/secret", "proxyauth/internal/verdict", "negotiate", "ntlm", "digest",
 }
 
 // details are the sources whose messages follow on those of another, which the
@@ -47,8 +47,10 @@ var unquoted = map[string]string{
 	"once more, by another plan":     "the request goes on otherwise, and nobody is told",
 	"proxy credentials are":          "log events, through a function",
 	"[libdefaults]":                  "a part of krb5.conf",
-	"once more, without Expect":      "the request is sent again, and nobody told",
-	"once more, on another conn":     "the connection is replaced, and nobody told",
+	"the proxy does not know Expect": "the request is sent again, and nobody told",
+	"the connection had ended":       "the connection is replaced, and nobody told",
+	"the body cannot be sent once":   "the error that is told names the cure",
+	"proxy asks for weaker":          "a log event, through a function",
 	"the pool is out of use":         "the request waits in another one, and nobody is told",
 	"proxy rejected credentials":     "a log event, through a function",
 	"with a ticket for %s":           "a report of Diagnose",
@@ -56,7 +58,6 @@ var unquoted = map[string]string{
 	"ticket of %s by the %s":         "a ticket, printed",
 	"proxyauth: response body":       "a response's body, printed",
 	"net/http: ":                     "what net/http says, to know it by",
-	"http: server closed idle":       "what net/http says, to know it by",
 	"2006-01-02":                     "a layout of time",
 	"error decrypting AS_REP":        "what gokrb5 says, to know it by",
 	"clock skew with KDC":            "what gokrb5 says, to know it by",
@@ -146,7 +147,7 @@ func spoken(file *ast.File) (all []ast.Expr) {
 				return f.Name != "panic"
 			case *ast.SelectorExpr:
 				x, _ := f.X.(*ast.Ident)
-				return (x == nil || x.Name != "strings") && !slices.Contains([]string{"Debug", "Info", "Warn"}, f.Sel.Name)
+				return (x == nil || x.Name != "strings") && !slices.Contains([]string{"Debug", "Info", "Warn", "LogAttrs"}, f.Sel.Name)
 			}
 		case ast.Expr:
 			if _, ok := constant(n); ok {

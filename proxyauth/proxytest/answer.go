@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// An Answer is what a proxy answers when a rule of a test decides, such as
-// [Behaviour].Access: a status, or none at all. The zero value decides nothing:
-// the proxy does what it would have done.
+// An Answer is an answer that a test prescribes, by [Behaviour].Access for instance: a
+// status, or no answer at all. The zero value prescribes nothing: the proxy does what it
+// would have done.
 type Answer struct {
 	// Status is the status of the answer. A 407 comes with Challenges, any
-	// other status without. If it is 0, and the answer is not one of those
-	// below, only the Delay counts.
+	// other status without. If Status is 0, and Close, Reset and Never are false,
+	// only the Delay matters.
 	Status int
 
 	// Challenges are the values of Proxy-Authenticate in a 407, for instance
-	// those of an origin. If it is nil they are fresh ones, of all schemes.
-	// If it is empty but not nil there are none.
+	// those of an origin. If it is nil the proxy makes fresh ones, of all its
+	// schemes. If it is empty but not nil there are none.
 	Challenges []string
 
-	// Delay is how long the proxy waits before, in addition to
-	// Behaviour.Delay. The proxy does not notice meanwhile that the client has
-	// left, as many do not.
+	// Delay is how long the proxy waits before it answers, in addition to
+	// Behaviour.Delay. Meanwhile it does not notice that the client has left;
+	// many proxies do not.
 	Delay time.Duration
 
 	// Close ends the connection in good order, without an answer.
@@ -36,8 +36,8 @@ type Answer struct {
 	// it is closed if it has none.
 	Reset bool
 
-	// Never never answers: the proxy reads what the client sends until that
-	// leaves, or the proxy ends.
+	// Never gives no answer: the proxy reads what the client sends until the
+	// client leaves or the proxy ends.
 	Never bool
 }
 

@@ -74,11 +74,11 @@ type Behaviour struct {
 	// Access, if it is not nil, decides about each request that would pass
 	// otherwise, after Free and Denied, as squid's http_access rules do. The
 	// zero Answer lets it pass. The Leg has no Status yet, and its Header
-	// must not be changed. Several goroutines call it at once.
+	// must not be changed. Several goroutines call Access at once.
 	//
-	// Here a test says what a list cannot: of a pair of proxies behind one
-	// name one refuses everybody (by Leg.Conn), all targets are away for some
-	// time (503), or CONNECT gets 401, or a 407 without a challenge.
+	// It is for what a list cannot express: one of two proxies behind a name
+	// refuses everybody (by Leg.Conn), no target can be reached for some time
+	// (503), or CONNECT is answered by 401, or by a 407 without a challenge.
 	Access func(Leg) Answer
 
 	// DownInHandshake lets a directory that is down (see

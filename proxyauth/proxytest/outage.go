@@ -20,13 +20,13 @@ func (n *countdown) next() bool {
 	return *n < 0
 }
 
-// AnswerNext gives the next n requests the answer a before anybody looks at
-// their credentials, as a load balancer does that finds no proxy behind it:
+// AnswerNext answers the next n requests by a, without a look at their credentials, as a
+// load balancer does that finds no proxy behind it:
 //
 //	p.AnswerNext(3, proxytest.Answer{Status: 503})
 //
-// If n is negative it does so until AnswerNext is called again; with 0 that
-// ends. Such requests are in the transcript, but count as no attempt.
+// If n is negative, all requests are answered by a until AnswerNext is called again; 0
+// ends that. Such requests are in the transcript, but are not counted as attempts.
 func (p *Proxy) AnswerNext(n int, a Answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

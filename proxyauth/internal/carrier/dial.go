@@ -1,6 +1,7 @@
 // Package carrier is how bytes get to a proxy: connections, what is counted and
-// translated on them, request bodies that are held back, and the errors of all this.
-// It knows no credentials and decides nothing.
+// translated on them, messages that are asked for a tunnel or forwarded in several
+// legs, and the faults of all this. It knows no scheme and decides nothing about
+// credentials.
 package carrier
 
 import (
@@ -9,9 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
-
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
+	"time"
 )
 
 // Dial opens a TCP connection as base says.
@@ -25,55 +24,6 @@ func Dial(ctx context.Context, base *http.Transport, network, addr string) (net.
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, addr)
-}
-
-// A Dialer reaches one proxy.
-type Dialer struct {
-	Base *http.Transport // says how to dial, and how long a TLS handshake may take
-	URL  *url.URL        // of the proxy, http or https
-	Name string          // the proxy's URL for people, without userinfo
-	TLS  *tls.Config     // for an https:// proxy; see TLSConfig
-
-	Traffic Traffic // is told what goes over the connections
-}
-
-// Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy. A raw
-// connection is not metered. trace may be nil. The error is a *[DialError].
-func (d *Dialer) Dial(ctx context.Context, trace *httptrace.ClientTrace, raw bool) (net.Conn, error) {
-	conn, err := Dial(ctx, d.Base, "tcp", hostname.OfURL(d.URL))
-	if err != nil {
-		return nil, &DialError{d.Name, "connecting", err}
-	}
-	secure := d.URL.Scheme == "https"
-	if !raw {
-		conn = &Meter{Conn: conn, traffic: d.Traffic, secure: secure}
-	}
-	if !secure {
-		return conn, nil
-	}
-	config := d.TLS
-	if config.ServerName == "" {
-		config = config.Clone()
-		config.ServerName = d.URL.Hostname()
-	}
-	if limit := d.Base.TLSHandshakeTimeout; limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	if trace != nil && trace.TLSHandshakeStart != nil {
-		trace.TLSHandshakeStart()
-	}
-	client := tls.Client(conn, config)
-	err = client.HandshakeContext(ctx)
-	if trace != nil && trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(client.ConnectionState(), err)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, &DialError{d.Name, "TLS handshake", err}
-	}
-	return client, nil
 }
 
 // TLSConfig returns the configuration for connections to proxies: own if it is
@@ -96,4 +46,30 @@ func TLSConfig(own, origins *tls.Config) *tls.Config {
 	}
 	config.NextProtos = []string{"http/1.1"} // HTTP/2 is for origins
 	return config
+}
+
+// tlsConfigFor returns the configuration for a proxy with this host name.
+func tlsConfigFor(config *tls.Config, host string) *tls.Config {
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName = host
+	}
+	return config
+}
+
+// handshake runs the TLS handshake within limit, zero for none. trace may be nil.
+func handshake(ctx context.Context, client *tls.Conn, limit time.Duration, trace *httptrace.ClientTrace) error {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := client.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(client.ConnectionState(), err)
+	}
+	return err
 }

@@ -6,18 +6,18 @@ import (
 	"net"
 )
 
-// An EarlyConn is a tunnel some of whose bytes were read already.
-type EarlyConn struct {
+// An earlyConn is a tunnel some of whose bytes were read already.
+type earlyConn struct {
 	net.Conn
 	early []byte
 }
 
-// NewEarlyConn returns conn behind the early bytes, of which a copy is made.
-func NewEarlyConn(conn net.Conn, early []byte) *EarlyConn {
-	return &EarlyConn{Conn: conn, early: append([]byte(nil), early...)}
+// newEarlyConn returns conn behind the early bytes, of which a copy is made.
+func newEarlyConn(conn net.Conn, early []byte) *earlyConn {
+	return &earlyConn{Conn: conn, early: append([]byte(nil), early...)}
 }
 
-func (c *EarlyConn) Read(p []byte) (int, error) {
+func (c *earlyConn) Read(p []byte) (int, error) {
 	if len(c.early) > 0 {
 		n := copy(p, c.early)
 		c.early = c.early[n:]
@@ -27,7 +27,7 @@ func (c *EarlyConn) Read(p []byte) (int, error) {
 }
 
 // WriteTo and ReadFrom let io.Copy splice what follows the early bytes.
-func (c *EarlyConn) WriteTo(w io.Writer) (n int64, err error) {
+func (c *earlyConn) WriteTo(w io.Writer) (n int64, err error) {
 	if len(c.early) > 0 {
 		early, err := w.Write(c.early)
 		c.early = c.early[early:]
@@ -39,10 +39,10 @@ func (c *EarlyConn) WriteTo(w io.Writer) (n int64, err error) {
 	return n + more, err
 }
 
-func (c *EarlyConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+func (c *earlyConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn and a *tls.Conn.
-func (c *EarlyConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // closeWrite ends one direction of conn, if it can.
 func closeWrite(conn net.Conn) error {

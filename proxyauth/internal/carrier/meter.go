@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 )
 
@@ -13,26 +14,25 @@ import (
 type Traffic interface {
 	Sent(n int64)     // bytes
 	Received(n int64) // bytes
-	Lost()            // a connection ended where an answer may have been due
 }
 
-// A Meter is the TCP connection to a proxy, below TLS, where net/http uses it.
-// It counts, for [Traffic] and to know whether a request left.
-type Meter struct {
+// countedTraffic also counts the connections that ended where an answer may have been due.
+type countedTraffic struct {
+	Traffic
+	lost atomic.Uint64
+}
+
+// A meter is the TCP connection to a proxy, below TLS, where net/http uses it. It counts
+// bytes for [Traffic], and to know whether a request has left.
+type meter struct {
 	net.Conn
-	traffic     Traffic
+	traffic     *countedTraffic
 	secure      bool // TLS is on it
 	wrote, read atomic.Int64
 	unanswered  atomic.Bool // a write began since the last read
 }
 
-// Wrote returns how many bytes were written so far.
-func (m *Meter) Wrote() int64 { return m.wrote.Load() }
-
-// WasRead returns how many bytes were read so far.
-func (m *Meter) WasRead() int64 { return m.read.Load() }
-
-func (m *Meter) Write(p []byte) (int, error) {
+func (m *meter) Write(p []byte) (int, error) {
 	m.unanswered.Store(true)
 	n, err := m.Conn.Write(p)
 	m.sent(int64(n))
@@ -40,19 +40,19 @@ func (m *Meter) Write(p []byte) (int, error) {
 }
 
 // ReadFrom keeps sendfile possible for bodies that are files.
-func (m *Meter) ReadFrom(r io.Reader) (int64, error) {
+func (m *meter) ReadFrom(r io.Reader) (int64, error) {
 	m.unanswered.Store(true)
 	n, err := io.Copy(m.Conn, r)
 	m.sent(n)
 	return n, err
 }
 
-func (m *Meter) sent(n int64) {
+func (m *meter) sent(n int64) {
 	m.wrote.Add(n)
 	m.traffic.Sent(n)
 }
 
-func (m *Meter) Read(p []byte) (int, error) {
+func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.Conn.Read(p)
 	m.read.Add(int64(n))
 	m.traffic.Received(int64(n))
@@ -61,25 +61,45 @@ func (m *Meter) Read(p []byte) (int, error) {
 		m.unanswered.Store(false)
 	case errors.Is(err, net.ErrClosed):
 	case m.unanswered.Load() || m.secure: // TLS says goodbye before it ends; what was read may be half a record
-		m.traffic.Lost()
+		m.traffic.lost.Add(1)
 	}
 	return n, err
 }
 
-// NetConn returns the connection that Dialer.Base dialed, as that of a *tls.Conn.
-func (m *Meter) NetConn() net.Conn { return m.Conn }
+// NetConn returns the connection that was dialed, as that of a *tls.Conn.
+func (m *meter) NetConn() net.Conn { return m.Conn }
 
 // CloseWrite ends one direction, as that of a *net.TCPConn.
-func (m *Meter) CloseWrite() error { return closeWrite(m.Conn) }
+func (m *meter) CloseWrite() error { return closeWrite(m.Conn) }
 
-// MeterOf returns the meter below a connection; nil if it has none.
-func MeterOf(conn net.Conn) *Meter {
-	if w, ok := conn.(*Wire); ok {
+// meterOf returns the meter below a connection; nil if it has none.
+func meterOf(conn net.Conn) *meter {
+	if w, ok := conn.(*wire); ok {
 		conn = w.Conn
 	}
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
-	m, _ := conn.(*Meter)
+	m, _ := conn.(*meter)
 	return m
+}
+
+// losses finds out whether connections to a proxy were lost while a message was under way.
+type losses struct {
+	traffic *countedTraffic
+	seen    uint64 // of traffic.lost
+}
+
+func (t *countedTraffic) losses() losses { return losses{t, t.lost.Load()} }
+
+// reply returns the answer to a leg. For a denial it says whether a connection was lost
+// since the last one: perhaps that of the leg, which net/http has written again then.
+func (l *losses) reply(resp *http.Response, leg Leg) Reply {
+	reply := Reply{Response: resp}
+	if resp.StatusCode == http.StatusProxyAuthRequired && leg.Authorization != nil {
+		lost := l.traffic.lost.Load()
+		reply.Twice = lost != l.seen
+		l.seen = lost
+	}
+	return reply
 }

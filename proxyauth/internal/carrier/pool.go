@@ -14,24 +14,25 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
 )
 
-// A Pool is the connections that one identity has authenticated to a proxy, for
+// A pool is the connections that one identity has authenticated to a proxy, for
 // requests that the proxy forwards. net/http's own pool would hand the legs of
 // one handshake to different connections.
-type Pool struct {
-	config PoolConfig
+type pool struct {
+	config poolConfig
+	owner  any
 
-	mu      sync.Mutex
-	idle    []*Pinned // last used last
-	total   int       // idle, in use and being dialed
-	waiting []chan *Pinned
+	mu      *sync.Mutex // of all pools of a proxy
+	idle    []*pinned   // last used last
+	total   int         // idle, in use and being dialed
+	waiting []chan *pinned
 	retired bool // its credentials are out of use
 }
 
-// PoolConfig says how a Pool reaches the proxy, and how many connections it has.
-type PoolConfig struct {
+// poolConfig says how a pool reaches the proxy, and how many connections it has.
+type poolConfig struct {
 	// Transport makes the connections. Its Proxy is set, so that it writes
 	// absolute-form requests to whatever address, and its DialContext returns a
-	// wire by Filled.
+	// wire by filled.
 	Transport *http.Transport
 
 	URL         *url.URL      // of the proxy
@@ -40,43 +41,18 @@ type PoolConfig struct {
 	IdleTimeout time.Duration // zero: no limit
 }
 
-// ErrRetired is returned to a request that has waited in a pool which was retired
+// errRetired is returned to a request that has waited in a pool which was retired
 // meanwhile: there is another one to wait in.
-var ErrRetired = errors.New("the pool is out of use")
+var errRetired = errors.New("the pool is out of use")
 
-// NewPool returns a pool without connections.
-func NewPool(c PoolConfig) *Pool { return &Pool{config: c} }
-
-// A Pinned connection belongs to one request while that is on it. The pool's lock
-// guards its phase and times.
-type Pinned struct {
-	Client *http.ClientConn
-	Wire   *Wire
-	TLS    *tls.ConnectionState // nil: not an https:// proxy
-
-	// What the request notes.
-	Authenticated bool
-	HTTP10        bool // the proxy answers HTTP/1.0
-	Once          bool // the caller wants it closed after the response
-
-	pool      *Pool
-	phase     phase
-	idleSince time.Time
-	expire    *time.Timer // closes it while it is idle; nil: no limit
+// newPool returns a pool without connections, which mu guards.
+func newPool(c poolConfig, owner any, mu *sync.Mutex) *pool {
+	return &pool{config: c, owner: owner, mu: mu}
 }
 
-type phase int
-
-const (
-	inLegs   phase = iota // a request is on it, and more may follow
-	inAnswer              // the last response is being read
-	isIdle
-	isGone // no longer counted
-)
-
 // Get returns an idle connection, or dials one, or waits for one where
-// PoolConfig.MaxConns are in use.
-func (p *Pool) Get(req *http.Request) (*Pinned, error) {
+// poolConfig.MaxConns are in use.
+func (p *pool) Get(req *http.Request) (*pinned, error) {
 	trace := httptrace.ContextClientTrace(req.Context())
 	p.wanted(trace)
 	c, err := p.take(req, false)
@@ -90,9 +66,9 @@ func (p *Pool) Get(req *http.Request) (*Pinned, error) {
 	return c, nil
 }
 
-// GetNew dials a connection. Where PoolConfig.MaxConns are in use, it waits for one
+// GetNew dials a connection. Where poolConfig.MaxConns are in use, it waits for one
 // and closes it first.
-func (p *Pool) GetNew(req *http.Request) (*Pinned, error) {
+func (p *pool) GetNew(req *http.Request) (*pinned, error) {
 	trace := httptrace.ContextClientTrace(req.Context())
 	p.wanted(trace)
 	c, err := p.take(req, true)
@@ -113,7 +89,7 @@ func (p *Pool) GetNew(req *http.Request) (*Pinned, error) {
 }
 
 // dialCounted dials a connection that is counted already.
-func (p *Pool) dialCounted(req *http.Request) (*Pinned, error) {
+func (p *pool) dialCounted(req *http.Request) (*pinned, error) {
 	c, err := p.dial(req)
 	if err != nil {
 		p.forget()
@@ -121,9 +97,8 @@ func (p *Pool) dialCounted(req *http.Request) (*Pinned, error) {
 	return c, err
 }
 
-// GetIdle returns an idle connection, or nil where there is none. The error is nil: it is
-// there so that GetIdle can stand in the place of Get.
-func (p *Pool) GetIdle(req *http.Request) (*Pinned, error) {
+// GetIdle returns an idle connection, or nil where there is none.
+func (p *pool) GetIdle(req *http.Request) *pinned {
 	p.mu.Lock()
 	c := p.takeIdle()
 	p.mu.Unlock()
@@ -132,28 +107,17 @@ func (p *Pool) GetIdle(req *http.Request) (*Pinned, error) {
 		p.wanted(trace)
 		c.got(trace)
 	}
-	return c, nil
+	return c
 }
 
-func (p *Pool) wanted(trace *httptrace.ClientTrace) {
+func (p *pool) wanted(trace *httptrace.ClientTrace) {
 	if trace != nil && trace.GetConn != nil {
 		trace.GetConn(hostname.OfURL(p.config.URL))
 	}
 }
 
-func (c *Pinned) got(trace *httptrace.ClientTrace) {
-	if trace == nil || trace.GotConn == nil {
-		return
-	}
-	info := httptrace.GotConnInfo{Conn: c.Wire.Conn, Reused: c.Authenticated, WasIdle: !c.idleSince.IsZero()}
-	if info.WasIdle {
-		info.IdleTime = time.Since(c.idleSince)
-	}
-	trace.GotConn(info)
-}
-
 // takeIdle returns an idle connection, or nil. p.mu is held.
-func (p *Pool) takeIdle() *Pinned {
+func (p *pool) takeIdle() *pinned {
 	for len(p.idle) > 0 {
 		c := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
@@ -168,11 +132,11 @@ func (p *Pool) takeIdle() *Pinned {
 }
 
 // take returns an idle connection, or nil: the caller is to dial one, which is counted
-// already. With new it returns an idle one only where no other may be dialed.
-func (p *Pool) take(req *http.Request, new bool) (*Pinned, error) {
+// already. With preferNew it returns an idle one only where no other may be dialed.
+func (p *pool) take(req *http.Request, preferNew bool) (*pinned, error) {
 	p.mu.Lock()
 	max := p.config.MaxConns
-	if !new || max > 0 && p.total >= max {
+	if !preferNew || max > 0 && p.total >= max {
 		if c := p.takeIdle(); c != nil {
 			p.mu.Unlock()
 			return c, nil
@@ -183,14 +147,14 @@ func (p *Pool) take(req *http.Request, new bool) (*Pinned, error) {
 		p.mu.Unlock()
 		return nil, nil
 	}
-	turn := make(chan *Pinned, 1) // gets a connection, or nil: to dial one
+	turn := make(chan *pinned, 1) // gets a connection, or nil: to dial one
 	p.waiting = append(p.waiting, turn)
 	p.mu.Unlock()
 
 	select {
 	case c, ok := <-turn:
 		if !ok {
-			return nil, ErrRetired
+			return nil, errRetired
 		}
 		return c, nil
 	case <-req.Context().Done():
@@ -203,7 +167,7 @@ func (p *Pool) take(req *http.Request, new bool) (*Pinned, error) {
 }
 
 // giveUp leaves the queue, and passes on what was handed over meanwhile.
-func (p *Pool) giveUp(turn chan *Pinned) {
+func (p *pool) giveUp(turn chan *pinned) {
 	p.mu.Lock()
 	i := slices.Index(p.waiting, turn)
 	if i >= 0 {
@@ -222,7 +186,7 @@ func (p *Pool) giveUp(turn chan *Pinned) {
 }
 
 // forget uncounts a connection that was never made.
-func (p *Pool) forget() {
+func (p *pool) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount()
@@ -230,7 +194,7 @@ func (p *Pool) forget() {
 
 // uncount lets the next in the queue dial, in place of a connection that has
 // ended. p.mu is held.
-func (p *Pool) uncount() {
+func (p *pool) uncount() {
 	if len(p.waiting) > 0 {
 		p.next() <- nil
 		return
@@ -239,7 +203,7 @@ func (p *Pool) uncount() {
 }
 
 // next takes the first out of the queue. p.mu is held.
-func (p *Pool) next() chan *Pinned {
+func (p *pool) next() chan *pinned {
 	turn := p.waiting[0]
 	p.waiting = p.waiting[1:]
 	return turn
@@ -247,7 +211,7 @@ func (p *Pool) next() chan *Pinned {
 
 // put keeps a connection for later, or hands it to the next in the queue. It
 // returns false if the connection is not wanted. p.mu is held.
-func (p *Pool) put(c *Pinned) bool {
+func (p *pool) put(c *pinned) bool {
 	switch {
 	case p.retired || c.Once || !c.Authenticated:
 		return false
@@ -270,43 +234,41 @@ func (p *Pool) put(c *Pinned) bool {
 	return true
 }
 
-// CloseIdle closes the idle connections.
-func (p *Pool) CloseIdle() { p.closeIdle(false) }
-
-// Retire closes the idle connections, and keeps no others from then on.
-func (p *Pool) Retire() { p.closeIdle(true) }
-
-func (p *Pool) closeIdle(retire bool) {
-	p.mu.Lock()
+// clear takes the idle connections out of the pool, which the caller closes without the
+// lock. p.mu is held.
+func (p *pool) clear() []*pinned {
 	idle := p.idle
 	p.idle = nil
 	for _, c := range idle {
 		c.gone()
 		p.uncount()
 	}
-	if retire {
-		p.retired = true
-		for _, turn := range p.waiting { // there is another pool to wait in
-			close(turn)
-		}
-		p.waiting = nil
+	return idle
+}
+
+// retire ends the pool: it keeps no connections from then on, and those who wait are
+// told that there is another pool to wait in. p.mu is held.
+func (p *pool) retire() {
+	p.retired = true
+	for _, turn := range p.waiting {
+		close(turn)
 	}
-	p.mu.Unlock()
-	for _, c := range idle {
-		c.Client.Close()
-	}
+	p.waiting = nil
 }
 
 // dial opens a connection, on which nothing has been sent.
-func (p *Pool) dial(req *http.Request) (*Pinned, error) {
+func (p *pool) dial(req *http.Request) (*pinned, error) {
 	ctx, stop := EndWith(req.Context(), req)
 	defer stop()
-	c := &Pinned{pool: p, Wire: &Wire{}}
+	c := &pinned{pool: p, Wire: &wire{}}
 	// net/http writes absolute-form requests to whatever address, since the
 	// transport has a proxy.
 	cc, err := p.config.Transport.NewClientConn(withWire(ctx, c.Wire), "http", hostname.OfURL(p.config.URL))
 	if err != nil {
-		return nil, UnwrapDial(err)
+		if fault := unreachable(err); fault != nil {
+			return nil, fault
+		}
+		return nil, err
 	}
 	if secure, ok := c.Wire.Conn.(*tls.Conn); ok && p.config.URL.Scheme == "https" {
 		state := secure.ConnectionState()
@@ -315,55 +277,4 @@ func (p *Pool) dial(req *http.Request) (*Pinned, error) {
 	c.Client = cc
 	cc.SetStateHook(c.changed)
 	return c, nil
-}
-
-// gone marks an idle connection that has left the pool. Its timer would keep it
-// in memory until it fires. The pool's lock is held.
-func (c *Pinned) gone() {
-	c.phase = isGone
-	if c.expire != nil {
-		c.expire.Stop()
-	}
-}
-
-// Finish says that no more will be sent for this request: the connection goes
-// back when the response has been read.
-func (c *Pinned) Finish() {
-	c.pool.mu.Lock()
-	if c.phase == inLegs {
-		c.phase = inAnswer
-	}
-	c.pool.mu.Unlock()
-	c.changed(c.Client)
-}
-
-// Close ends the connection.
-func (c *Pinned) Close() {
-	c.Client.Close()
-	c.Finish()
-}
-
-// changed is called by net/http when a response has been read or the connection
-// has ended.
-func (c *Pinned) changed(cc *http.ClientConn) {
-	p := c.pool
-	p.mu.Lock()
-	unwanted := false
-	switch ended := cc.Err() != nil; {
-	case ended && c.phase == isIdle:
-		p.idle = slices.DeleteFunc(p.idle, func(other *Pinned) bool { return other == c })
-		c.gone()
-		p.uncount()
-	case ended && c.phase == inAnswer:
-		c.phase = isGone
-		p.uncount()
-	case c.phase == inAnswer && cc.Available() > 0 && !p.put(c):
-		c.phase = isGone
-		p.uncount()
-		unwanted = true
-	}
-	p.mu.Unlock()
-	if unwanted {
-		cc.Close()
-	}
 }

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// A Wire is the network connection below a pinned one. It lets net/http keep a
+// A wire is the network connection below a pinned one. It lets net/http keep a
 // connection to an HTTP/1.0 proxy, which says Proxy-Connection: keep-alive where
 // net/http reads Connection.
-type Wire struct {
+type wire struct {
 	net.Conn
 	fresh  atomic.Bool // a response may begin with the next byte
 	raw    atomic.Bool // no response will: another protocol has begun
@@ -21,36 +21,33 @@ type Wire struct {
 // wireKey is the context key under which a dial finds the wire to fill.
 type wireKey struct{}
 
-// withWire returns a context for a dial that is to fill w, by [Filled].
-func withWire(ctx context.Context, w *Wire) context.Context {
+// withWire returns a context for a dial that is to fill w, by filled.
+func withWire(ctx context.Context, w *wire) context.Context {
 	return context.WithValue(ctx, wireKey{}, w)
 }
 
-// Filled returns the wire that withWire has put into ctx, with conn below it.
-func Filled(ctx context.Context, conn net.Conn) *Wire {
-	w := ctx.Value(wireKey{}).(*Wire)
+// filled returns the wire that withWire has put into ctx, with conn below it.
+func filled(ctx context.Context, conn net.Conn) *wire {
+	w := ctx.Value(wireKey{}).(*wire)
 	w.Conn = conn
 	return w
 }
 
-// Raw says that no more responses will come: another protocol has begun.
-func (w *Wire) Raw() { w.raw.Store(true) }
-
-func (w *Wire) Write(p []byte) (int, error) {
+func (w *wire) Write(p []byte) (int, error) {
 	w.fresh.Store(true)
 	return w.Conn.Write(p)
 }
 
 // ReadFrom keeps sendfile possible for bodies that are files.
-func (w *Wire) ReadFrom(r io.Reader) (int64, error) {
+func (w *wire) ReadFrom(r io.Reader) (int64, error) {
 	w.fresh.Store(true)
 	return io.Copy(w.Conn, r)
 }
 
 // CloseWrite ends one direction, after 101 Switching Protocols.
-func (w *Wire) CloseWrite() error { return closeWrite(w.Conn) }
+func (w *wire) CloseWrite() error { return closeWrite(w.Conn) }
 
-func (w *Wire) Read(p []byte) (int, error) {
+func (w *wire) Read(p []byte) (int, error) {
 	if len(w.header) == 0 {
 		n, err := w.Conn.Read(p)
 		if n == 0 || w.raw.Load() || !w.fresh.Swap(false) || !begins(p[:n], "HTTP/1.0 ") {
@@ -71,63 +68,42 @@ func begins(b []byte, text string) bool {
 	return string(b[:n]) == text[:n]
 }
 
-// headerEnd returns where the last line of a header ends, or -1. A line may end
-// without a carriage return (RFC 9112 §2.2).
+// headerEnd returns where the last line of a header ends, 0 if b does not reach so
+// far. A line may end without a carriage return (RFC 9112 §2.2).
 func headerEnd(b []byte) int {
-	end := 0
-	for {
-		i := bytes.IndexByte(b[end:], '\n')
-		if i < 0 {
-			return -1
-		}
-		end += i + 1
-		if bytes.HasPrefix(b[end:], []byte("\n")) || bytes.HasPrefix(b[end:], []byte("\r\n")) {
-			return end
+	for i, c := range b {
+		if rest := b[i+1:]; c == '\n' && (bytes.HasPrefix(rest, []byte("\n")) || bytes.HasPrefix(rest, []byte("\r\n"))) {
+			return i + 1
 		}
 	}
+	return 0
 }
 
 // maxHeader10 is how much of an HTTP/1.0 header is searched.
 const maxHeader10 = 64 << 10
 
 // readHeader reads the header of which begin is the beginning, and translates.
-func (w *Wire) readHeader(begin []byte) error {
+func (w *wire) readHeader(begin []byte) error {
 	header := bytes.Clone(begin)
 	more := make([]byte, 4096)
 	end := headerEnd(header)
-	for end < 0 && len(header) < maxHeader10 && begins(header, "HTTP/1.0 ") {
+	for end == 0 && len(header) < maxHeader10 && begins(header, "HTTP/1.0 ") {
 		n, err := w.Conn.Read(more)
 		header = append(header, more[:n]...)
 		end = headerEnd(header)
-		if err != nil && end < 0 {
+		if err != nil && end == 0 {
 			return err
 		}
 	}
-	const field = "\nproxy-connection:"
-	if end > 0 && begins(header, "HTTP/1.0 ") {
-		if i := indexFold(header[:end], field); i >= 0 {
-			header = append(header[:i+1:i+1], header[i+len("\nproxy-"):]...)
+	if begins(header, "HTTP/1.0 ") {
+		field := []byte("\nproxy-connection:")
+		for i := range end {
+			if bytes.EqualFold(header[i:min(i+len(field), end)], field) {
+				header = append(header[:i+1:i+1], header[i+len("\nproxy-"):]...)
+				break
+			}
 		}
 	}
 	w.header = header
 	return nil
-}
-
-// indexFold is bytes.Index without regard to the case of ASCII letters, by the
-// octets as they are: what is not UTF-8 has no case, and no other length either.
-func indexFold(b []byte, lower string) int {
-next:
-	for i := 0; i+len(lower) <= len(b); i++ {
-		for j := range len(lower) {
-			c := b[i+j]
-			if 'A' <= c && c <= 'Z' {
-				c += 'a' - 'A'
-			}
-			if c != lower[j] {
-				continue next
-			}
-		}
-		return i
-	}
-	return -1
 }

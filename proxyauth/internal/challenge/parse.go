@@ -1,5 +1,4 @@
-// Package challenge reads what a proxy demands (RFC 9110 §11.3): the challenges of
-// its Proxy-Authenticate fields.
+// Package challenge reads the challenges in Proxy-Authenticate fields (RFC 9110 §11.3).
 package challenge
 
 import (
@@ -11,7 +10,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/digest"
 )
 
-// A Challenge is one offer: a scheme with a token or with parameters.
+// A Challenge is a scheme with a token or with parameters.
 type Challenge struct {
 	Scheme  string // as the proxy wrote it
 	Token68 string // "" when there is none
@@ -27,7 +26,7 @@ func (c *Challenge) Has(name string) bool {
 	return ok
 }
 
-// A Malformed is what is wrong with one challenge.
+// A Malformed is the error about one malformed challenge.
 type Malformed struct {
 	Scheme string // "" where it is not known; otherwise its first 40 characters
 	Err    error
@@ -42,17 +41,17 @@ func (e *Malformed) Error() string {
 
 func (e *Malformed) Unwrap() error { return e.Err }
 
-// Bounds on what is read of a proxy's challenges. The largest honest token is
-// an NTLM challenge or a Kerberos error with its tickets, far below 64 KiB.
+// Limits for the challenges of one response. The largest tokens in use are NTLM
+// challenges and Kerberos errors, far below 64 KiB.
 const (
 	maxBytes      = 64 << 10
 	maxChallenges = 32
 )
 
 // Parse reads the values of the Proxy-Authenticate fields of one response, in order.
-// It returns the well-formed challenges and, if there are others, an error that joins a
-// [*Malformed] for each of those. required returns the parameters without which a challenge
-// of a scheme, whose name is as the proxy wrote it, is malformed.
+// It returns the well-formed challenges, and an error that joins a [*Malformed] for each
+// malformed one. required returns the parameters that a challenge of a scheme must have;
+// the scheme's name is as the proxy wrote it.
 func Parse(fields []string, required func(scheme string) []string) ([]Challenge, error) {
 	p := parser{required: required}
 	size := 0
@@ -69,16 +68,16 @@ func Parse(fields []string, required func(scheme string) []string) ([]Challenge,
 	return p.done, errors.Join(p.errs...)
 }
 
-// A parser collects challenges from list elements. A field may go on
-// with parameters of the last challenge of the field before: several fields of
-// one name mean the same as one with commas between (RFC 9110 §5.3).
+// A parser collects challenges from list elements. A field may begin with parameters of
+// the last challenge of the field before, since several fields of one name mean the same
+// as one field with commas between their values (RFC 9110 §5.3).
 type parser struct {
 	required func(scheme string) []string
 
 	done    []Challenge
 	errs    []error
-	current *Challenge // the parameters that follow belong to it; nil: to nothing
-	bad     bool       // current is malformed; its error is told already
+	current *Challenge // to which parameters are added; nil: none has begun
+	bad     bool       // current is malformed, and its error is in errs
 	seen    int        // challenges begun
 }
 
@@ -147,7 +146,7 @@ func (p *parser) param(s string) string {
 	return rest
 }
 
-// finish puts the current challenge among the good ones, if it is one.
+// finish adds the current challenge to done, if it is well-formed.
 func (p *parser) finish() {
 	c := p.current
 	if c != nil && !p.bad {

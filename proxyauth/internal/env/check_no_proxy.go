@@ -12,7 +12,7 @@ import (
 func checkNoProxy(value string) (mistakes []error) {
 	for i, entry := range strings.Split(value, ",") {
 		entry = strings.TrimSpace(entry)
-		if entry == "*" { // no other counts
+		if entry == "*" { // excludes all hosts, whatever the other entries are
 			return nil
 		}
 		if err := checkNoProxyEntry(entry); err != nil {

@@ -21,8 +21,8 @@ var (
 
 var proxySchemes = []string{"http", "https", "socks5", "socks5h"}
 
-// CheckProxy says what is wrong with the value of HTTP_PROXY and the like; an
-// empty one is right. It does not quote url.Parse, whose errors repeat the password.
+// CheckProxy says what is wrong with the value of HTTP_PROXY and the like; the empty
+// value is right. It does not quote errors of url.Parse, which repeat the password.
 func CheckProxy(value string) error {
 	switch {
 	case value == "":
@@ -38,7 +38,7 @@ func CheckProxy(value string) error {
 		}
 	}
 	scheme, rest, ok := strings.Cut(value, "://")
-	if !ok || strings.ContainsAny(scheme, ":@/?#") { // ://, if at all, is in the password
+	if !ok || strings.ContainsAny(scheme, ":@/?#") { // no "://", or it is part of the password
 		scheme, rest = "http", value
 		if word := value[:max(0, strings.IndexAny(value, ":/"))]; slices.Contains(proxySchemes, strings.ToLower(word)) {
 			return errProxyForm // http:/proxy, http//proxy
@@ -98,7 +98,7 @@ func checkUserinfo(userinfo string) error {
 	switch {
 	case errors.As(err, &escape):
 		return errors.New(`a "%" in the user name or password is not followed by two hexadecimal digits: write "%" itself as %25`)
-	case err != nil, strings.Contains(userinfo, "@"): // which Go takes, and others cut there
+	case err != nil, strings.Contains(userinfo, "@"): // Go accepts an "@" there, other programs do not
 		return errRawUserinfo
 	case u.User.Username() == "":
 		return errors.New(`it has no user name before the "@"`)
@@ -113,7 +113,7 @@ func checkUserinfo(userinfo string) error {
 // hasControl reports whether s has a control character.
 func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
-// cutLast is strings.Cut at the last sep. Without one, after is empty.
+// cutLast is like strings.Cut, but cuts around the last sep.
 func cutLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
 		return s[:i], s[i+len(sep):], true

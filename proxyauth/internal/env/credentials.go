@@ -9,7 +9,7 @@ import (
 // Credentials are what the environment says about credentials.
 type Credentials struct {
 	user, pass, passFile string
-	passSet              bool // to the empty string, if pass is empty
+	passSet              bool // PROXY_PASS is set, perhaps to the empty string
 }
 
 // ReadCredentials reads the variables as they are now.
@@ -18,8 +18,9 @@ func ReadCredentials() Credentials {
 	return Credentials{os.Getenv("PROXY_USER"), pass, os.Getenv("PROXY_PASS_FILE"), set}
 }
 
-// Get returns a function that returns user name and password, for which it reads the
-// file of PROXY_PASS_FILE; nil if there are none. The error says what is wrong with the variables.
+// Get returns a function that returns the user name and the password, which it reads from
+// the file that PROXY_PASS_FILE names if that is set. get is nil if there are no
+// credentials. The error says what is wrong with the variables.
 func (v Credentials) Get() (get func() (username, password string, err error), err error) {
 	switch {
 	case v.user == "" && v.pass == "" && v.passFile == "":

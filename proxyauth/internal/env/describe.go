@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Describe tells which variables that matter on the way to a target
-// are set, without what is secret in them, and what is wrong with them.
+// Describe lists the variables that are set and matter on the way to a target, without
+// their secrets, and what is wrong with them.
 func (v *Proxies) Describe() (details []string, wrong bool) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"} {
 		lower := strings.ToLower(name)
@@ -67,13 +67,14 @@ func (v *Proxies) Describe() (details []string, wrong bool) {
 	return details, wrong
 }
 
-// ShowProxy returns the value of HTTP_PROXY and the like without userinfo.
+// ShowProxy returns the value of HTTP_PROXY and the like without userinfo. If the value is
+// not a valid URL, shown says so in its place.
 func ShowProxy(value string) (shown string, valid bool) {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
-	// An "@" further behind is from a password with a "/", "?" or "#" in it.
+	// An "@" after the host means that the password has a "/", "?" or "#".
 	if err != nil || u.Hostname() == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
 		return "(not a valid URL, and not shown)", false
 	}
@@ -84,8 +85,8 @@ func ShowProxy(value string) (shown string, valid bool) {
 	return shown, true
 }
 
-// WhyNone tells why there is no proxy for a target, as far as that can be
-// known, and what to do if there should be one.
+// WhyNone says why there is no proxy for a target, as far as the environment tells, and
+// what to do if there should be one.
 func (v *Proxies) WhyNone(target *url.URL) (why, remedy string) {
 	variable := strings.ToUpper(target.Scheme) + "_PROXY"
 	other := "HTTP_PROXY"
@@ -118,6 +119,6 @@ func (v *Proxies) WhyNone(target *url.URL) (why, remedy string) {
 	return "Transport.Proxy (or Base.Proxy) gives none, though the environment has one", "look into that function; net/http reads the environment once for the process"
 }
 
-// CorrectURL is what to do about a proxy URL that is not one.
+// CorrectURL says what to do about a malformed proxy URL.
 const CorrectURL = "correct the proxy URL: http://host:port or https://host:port; in user name and password " +
 	`write "@" as %40, "/" as %2F, "#" as %23, "?" as %3F, "%" as %25 and a blank as %20, or use PROXY_USER and PROXY_PASS`

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// NetrcPath returns where the netrc file is: what NETRC says, else .netrc (on Windows
-// _netrc) in the home directory, which is optional. Without a home directory it is "".
+// NetrcPath returns the path of the netrc file: the value of NETRC, else .netrc (on
+// Windows _netrc) in the home directory, which need not exist (optional). Without a home
+// directory the path is "".
 func NetrcPath() (path string, optional bool) {
 	if path := os.Getenv("NETRC"); path != "" {
 		return path, false
@@ -25,8 +26,8 @@ func NetrcPath() (path string, optional bool) {
 	return filepath.Join(home, name), true
 }
 
-// FindNetrc returns the first entry with a login whose machine matches, else the
-// first default with one, else nil.
+// FindNetrc returns the first entry whose machine matches, else the first default entry,
+// else nil. Entries without a login are passed over.
 func FindNetrc(entries []NetrcEntry, matches func(machine string) bool) *NetrcEntry {
 	var fallback *NetrcEntry
 	for i, e := range entries {
@@ -41,15 +42,15 @@ func FindNetrc(entries []NetrcEntry, matches func(machine string) bool) *NetrcEn
 	return fallback
 }
 
-// A NetrcEntry is a machine, or the default, of a netrc file.
+// A NetrcEntry is an entry of a netrc file, for one machine or for all others (default).
 type NetrcEntry struct {
 	Machine         string
 	IsDefault       bool
 	Login, Password string
 }
 
-// ParseNetrc reads the text of a netrc file. Its errors name the line, but nothing in
-// it.
+// ParseNetrc reads the text of a netrc file. Its errors give the number of a line, but
+// nothing of its text.
 func ParseNetrc(text string) (entries []NetrcEntry, err error) {
 	s := &netrcScanner{rest: strings.ReplaceAll(text, "\r\n", "\n"), line: 1}
 	for {
@@ -100,7 +101,7 @@ func ParseNetrc(text string) (entries []NetrcEntry, err error) {
 	}
 }
 
-// A netrcScanner takes a netrc file apart. Its lines end with \n.
+// A netrcScanner divides a netrc file into words. Lines end with \n.
 type netrcScanner struct {
 	rest string
 	line int
@@ -144,7 +145,7 @@ func (s *netrcScanner) unterminated() error {
 	return fmt.Errorf("line %d: a quote that does not end", s.line)
 }
 
-// skip goes behind the next end.
+// skip advances to the end of the text up to and including end.
 func (s *netrcScanner) skip(end string) {
 	n := len(s.rest)
 	if i := strings.Index(s.rest, end); i >= 0 {

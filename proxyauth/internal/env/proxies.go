@@ -1,6 +1,6 @@
-// Package env reads what the surroundings of a program say about proxies and
-// credentials: variables, netrc, and files with secrets. Its errors name variable,
-// file and line, and never a secret.
+// Package env reads what the environment of a program says about proxies and credentials:
+// its variables, netrc, and files with secrets. Errors name the variable, or the file and
+// the line, and never a secret.
 package env
 
 import (
@@ -12,11 +12,11 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
-// A Variable is one of the environment, by the name under which it is set.
+// A Variable is a variable of the environment, with the name under which it is set.
 type Variable struct{ Name, Value string }
 
-// lookup returns the first of several variables that is set and not empty. Where none
-// is, it has the last name and no value.
+// lookup returns the first of several variables that is set and not empty. If there is
+// none, the Variable has the last name and no value.
 func lookup(names ...string) Variable {
 	for _, name := range names {
 		if value := os.Getenv(name); value != "" {
@@ -29,14 +29,14 @@ func lookup(names ...string) Variable {
 // Proxies are what the environment says about proxies, by the rules of FromEnvironment
 // or of net/http, which differ.
 type Proxies struct {
-	Off                        bool // by USE_PROXY; then there are no others
-	all                        bool // ALL_PROXY counts where one of these is not set
+	Off                        bool // USE_PROXY switches proxies off; the other fields are zero
+	all                        bool // ALL_PROXY takes the place of HTTP_PROXY or HTTPS_PROXY if that is not set
 	forHTTP, forHTTPS, noProxy Variable
-	cgi                        bool // HTTP_PROXY may come from a request
+	cgi                        bool // this is a CGI program, and HTTP_PROXY may come from a request
 }
 
-// ReadProxies reads by the rules of proxyauth.FromEnvironment. The error is about
-// USE_PROXY; for the others see Mistakes.
+// ReadProxies reads the variables by the rules of proxyauth.FromEnvironment. The error is
+// about USE_PROXY; for the other variables see Mistakes.
 func ReadProxies() (Proxies, error) {
 	use, err := useProxy()
 	if err != nil || !use {
@@ -48,7 +48,7 @@ func ReadProxies() (Proxies, error) {
 		forHTTPS: lookup("https_proxy", "HTTPS_PROXY"),
 		noProxy:  lookup("no_proxy", "NO_PROXY"),
 	}
-	// The header field "Proxy" of a request to a CGI program is HTTP_PROXY.
+	// A CGI program gets the field "Proxy" of a request as the variable HTTP_PROXY.
 	v.cgi = v.forHTTP.Value != "" && os.Getenv("REQUEST_METHOD") != ""
 	all := lookup("all_proxy", "ALL_PROXY")
 	if v.forHTTP.Value == "" {
@@ -60,7 +60,7 @@ func ReadProxies() (Proxies, error) {
 	return v, nil
 }
 
-// NetHTTPProxies reads by the rules of net/http.
+// NetHTTPProxies reads the variables by the rules of net/http.
 func NetHTTPProxies() *Proxies {
 	return &Proxies{
 		forHTTP:  lookup("HTTP_PROXY", "http_proxy"),
@@ -78,7 +78,7 @@ func (v *Proxies) For(scheme string) Variable {
 	return v.forHTTP
 }
 
-// ProxyFunc returns the proxy for a URL, nil where there is none.
+// ProxyFunc returns a function that returns the proxy for a URL, or nil if there is none.
 func (v *Proxies) ProxyFunc() func(*url.URL) (*url.URL, error) {
 	c := httpproxy.Config{HTTPProxy: v.forHTTP.Value, HTTPSProxy: v.forHTTPS.Value, NoProxy: v.noProxy.Value, CGI: v.cgi}
 	return c.ProxyFunc()

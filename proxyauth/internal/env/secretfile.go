@@ -14,14 +14,14 @@ import (
 	"unicode/utf8"
 )
 
-// A File is a file with secrets, parsed, which is read again when it has
-// changed. Its errors name the path and nothing of what is in it.
+// A File is a file with secrets. It is parsed, and read again when it has changed. Errors
+// name the path and nothing of the text.
 type File[T any] struct {
 	Path  string
-	Parse func(text string) (T, error) // of a text in UTF-8
+	Parse func(text string) (T, error) // text is in UTF-8
 
 	mu    sync.Mutex
-	read  fs.FileInfo // of the file that value and err are from; nil: none
+	read  fs.FileInfo // of the file whose text gave value and err; nil: read the file
 	value T
 	err   error
 }
@@ -29,13 +29,13 @@ type File[T any] struct {
 const (
 	maxFile = 1 << 20
 
-	// A file can change twice within one tick of its time, which is up to two
-	// seconds. One that young is read again.
+	// Times of files have a resolution of up to two seconds, within which a file can
+	// change twice. So a file that was changed so recently is read again.
 	fileTick = 2 * time.Second
 )
 
-// Get returns what Parse made of the file, which is read again if it has changed. Without
-// a file the error is an [fs.ErrNotExist].
+// Get returns the result of Parse for the file, which is read again if it has changed. If
+// there is no file, the error is [fs.ErrNotExist].
 func (f *File[T]) Get() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,13 +50,13 @@ func (f *File[T]) Get() (T, error) {
 	return f.value, f.err
 }
 
-// refresh reads the file if it is not the one that was read.
+// refresh reads the file if it has changed since it was read.
 func (f *File[T]) refresh() error {
 	info, err := os.Stat(f.Path)
 	if err != nil {
 		return err
 	}
-	if err := checkMode(info); err != nil { // before Open, which would wait for a FIFO
+	if err := checkMode(info); err != nil { // before Open, which would block on a FIFO
 		return err
 	}
 	if old := f.read; old != nil && os.SameFile(old, info) && old.Size() == info.Size() && old.ModTime().Equal(info.ModTime()) {
@@ -94,19 +94,20 @@ func (f *File[T]) refresh() error {
 // write.
 func (f *File[T]) decode(text []byte) (value T, err error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 { // as other encodings are, and binary files
+	if !utf8.Valid(text) || bytes.IndexByte(text, 0) >= 0 { // another encoding, or a binary file
 		return value, errors.New("it is not a text in UTF-8")
 	}
 	return f.Parse(string(text))
 }
 
-// checkMode refuses what cannot be read again, and secrets in the open.
+// checkMode returns an error for what is not a regular file, and for a file that others
+// than its owner and group can read, or others than its owner can write.
 func checkMode(info fs.FileInfo) error {
 	mode := info.Mode()
 	switch {
 	case !mode.IsRegular():
 		return errors.New("it is not a regular file")
-	case runtime.GOOS == "windows": // has other rights than these
+	case runtime.GOOS == "windows": // its rights are not in the mode
 	case mode&0o004 != 0:
 		return fmt.Errorf("everyone can read it (mode %04o): chmod o-r, or in Kubernetes defaultMode: 0440", mode.Perm())
 	case mode&0o022 != 0:

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// ASCII returns a host name as it goes over the wire: an internationalized name
-// in its ASCII form (RFC 5891), as net/http has it. Addresses and ASCII names stay
-// as they are: a DNS answer or a spelling must not choose an SPN.
+// ASCII returns a host name as it goes over the wire: an internationalized name in its
+// ASCII form (RFC 5891), as in net/http. Addresses and ASCII names are returned unchanged,
+// since the service principal name depends on how the user writes the proxy's host.
 func ASCII(host string) (string, error) {
 	for i := range len(host) {
 		if host[i] >= 0x80 {
@@ -31,8 +31,7 @@ func ASCII(host string) (string, error) {
 	return host, nil
 }
 
-// Key returns a host name as it is compared: an internationalized one by its
-// ASCII form, in lower case.
+// Key returns the form of a host name in which names are compared: ASCII, in lower case.
 func Key(host string) string {
 	if ascii, err := ASCII(host); err == nil {
 		host = ascii
@@ -40,9 +39,9 @@ func Key(host string) string {
 	return strings.ToLower(host)
 }
 
-// Address checks "host:port" and returns it as it can stand in a CONNECT request:
-// an IPv6 address in brackets and without its zone, which means nothing to the
-// proxy (RFC 6874 §3).
+// Address checks "host:port" and returns it as a CONNECT request has it: an IPv6 address
+// in brackets, without a zone, which means nothing to the proxy (RFC 6874 §3); the port as
+// a number.
 func Address(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -82,7 +81,18 @@ func OfRequest(req *http.Request) string {
 	}
 	ascii, err := httpguts.PunycodeHostPort(host)
 	if err != nil {
-		return host // and net/http says so
+		return host // net/http will return the error
 	}
 	return ascii
+}
+
+// ASCIIHost returns the host of a URL, and its port if it has one, with the host name as
+// [ASCII] returns it.
+func ASCIIHost(u *url.URL) (string, error) {
+	name := u.Hostname()
+	ascii, err := ASCII(name)
+	if err != nil {
+		return "", err
+	}
+	return strings.Replace(u.Host, name, ascii, 1), nil
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // An account is what is known of the credentials of a Key.
@@ -77,8 +79,8 @@ func (a *account) expire(now time.Time) {
 			continue
 		}
 		p.stage = expired
-		a.last = Evidence{Verdict: UnclearTarget}
-		a.count(p.at.Add(unanswered), p, Evidence{Verdict: UnclearTarget, Legs: p.made})
+		a.last = Evidence{Verdict: verdict.UnclearTarget}
+		a.count(p.at.Add(unanswered), p, Evidence{Verdict: verdict.UnclearTarget, Legs: p.made})
 		a.publish()
 	}
 }
@@ -87,24 +89,24 @@ func (a *account) expire(now time.Time) {
 // If so it gets the number.
 func (a *account) fold(now time.Time, sent *place, e Evidence, number int) (counts bool) {
 	a.underWay.remove(sent)
-	unclear := e.Verdict == Unclear || e.Verdict == UnclearTarget
-	if e.Verdict == Refused || unclear && !a.suspect() {
+	unclear := e.Verdict == verdict.Unclear || e.Verdict == verdict.UnclearTarget
+	if e.Verdict == verdict.Refused || unclear && !a.suspect() {
 		a.last = e // a suspect account is held because it was refused
 	}
 	switch {
-	case e.Verdict == Passed:
+	case e.Verdict == verdict.Passed:
 		a.prove(sent.scheme)
 		if a.trusted.pass(now, sent.mark) {
 			a.targets.pass(sent.target)
 		}
-	case e.Verdict == Refused && a.trusts(sent.scheme) && a.denied.has(sent.target) && a.good(now):
+	case e.Verdict == verdict.Refused && a.trusts(sent.scheme) && a.denied.has(sent.target) && a.good(now):
 		a.denials++
-	case e.Verdict == Refused:
+	case e.Verdict == verdict.Refused:
 		a.refusal = number
 		a.count(now, sent, e)
 		counts = true
 	case sent.stage == expired:
-	case e.Verdict == NotSent:
+	case e.Verdict == verdict.NotSent:
 		a.hold.giveBack(now, sent)
 		a.retries.giveBack(now, sent)
 	default:

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -186,7 +187,7 @@ var hangs = reply{checked: true}
 // others get through after about a minute and the pause after two unclear
 // answers.
 func TestDeadTargetsFirst(t *testing.T) {
-	for _, r := range []reply{hangs, passes(10 * minute), says503(5 * minute), unclear(2*minute, UnclearTarget)} {
+	for _, r := range []reply{hangs, passes(10 * minute), says503(5 * minute), unclear(2*minute, verdict.UnclearTarget)} {
 		for _, dead := range []int{1, 2, 3} {
 			for name, change := range map[string]func(*sim){"at once": nil, "bare first": bareFirst} {
 				t.Run(fmt.Sprint(r, dead, name), func(t *testing.T) {
@@ -255,7 +256,7 @@ func TestGuardExpiry(t *testing.T) {
 		assert.Equal(t, 25*time.Second, waited)
 		assert.Equal(t, 1, a.Status().UnderWay)
 		assert.Equal(t, 2, a.Status().Unclear)
-		g.Report(first, Evidence{Verdict: Refused})
+		g.Report(first, Evidence{Verdict: verdict.Refused})
 		time.Sleep(time.Minute)
 		assert.Equal(t, []Pair{alice.Pair}, g.Rejected("proxy"), "refused once and unclear three times")
 		assert.Zero(t, a.Status().UnderWay)

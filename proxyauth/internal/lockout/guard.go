@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // A Guard is a Ledger for many goroutines, with a clock and waiting. It starts no
@@ -143,12 +145,12 @@ func (g *Guard) wake(user string) {
 // stands.
 func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 	switch e.Verdict {
-	case Refused:
+	case verdict.Refused:
 		g.refusals.Add(1)
-	case Unclear, UnclearTarget:
+	case verdict.Unclear, verdict.UnclearTarget:
 		g.unclear.Add(1)
 	}
-	if e.Verdict != NotSent {
+	if e.Verdict != verdict.NotSent {
 		g.attempts.Add(int64(max(1, e.Legs)))
 	}
 	if sent.needless(time.Now(), e.Verdict) {
@@ -167,7 +169,7 @@ func (g *Guard) Report(sent Attempt, e Evidence) (was, is State) {
 // were sent without asking the ledger come by the hundred when a password ends, and to
 // wake all waiting requests for each would cost much.
 func matters(sent Attempt, e Evidence, was, is State) bool {
-	return sent.place != nil || e.Verdict == Passed || was != is
+	return sent.place != nil || e.Verdict == verdict.Passed || was != is
 }
 
 // Free gives the place of an attempt to others: see [Ledger.Free].

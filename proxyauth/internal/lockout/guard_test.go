@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -46,7 +47,7 @@ func TestGuardWrongPassword(t *testing.T) {
 				if d.Answer == Go {
 					sent.Add(1)
 					time.Sleep(3 * time.Second)
-					g.Report(d.Attempt, Evidence{Verdict: Refused, Cause: cause})
+					g.Report(d.Attempt, Evidence{Verdict: verdict.Refused, Cause: cause})
 					return
 				}
 				assert.Equal(t, Held, d.Answer)
@@ -62,7 +63,7 @@ func TestGuardWrongPassword(t *testing.T) {
 		assert.Empty(t, g.Rejected("another"))
 		assert.Empty(t, g.waiting)
 
-		was, _ := g.Report(Attempt{Key: alice, account: a.known.Load(), place: &place{}}, Evidence{Verdict: NotSent})
+		was, _ := g.Report(Attempt{Key: alice, account: a.known.Load(), place: &place{}}, Evidence{Verdict: verdict.NotSent})
 		assert.Equal(t, HeldOff, was)
 	})
 }
@@ -80,7 +81,7 @@ func TestGuardRightPassword(t *testing.T) {
 				assert.NoError(t, err)
 				assert.Equal(t, Go, d.Answer)
 				time.Sleep(time.Second)
-				g.Report(d.Attempt, Evidence{Verdict: Passed})
+				g.Report(d.Attempt, Evidence{Verdict: verdict.Passed})
 			})
 		}
 		all.Wait()
@@ -115,7 +116,7 @@ func TestGuardWait(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, Held, d.Answer)
 		assert.Equal(t, 30*time.Second, waited)
-		g.Report(first, Evidence{Verdict: Passed})
+		g.Report(first, Evidence{Verdict: verdict.Passed})
 	})
 }
 
@@ -134,8 +135,8 @@ func TestGuardAsk(t *testing.T) {
 		assert.Empty(t, g.waiting)
 		assert.Nil(t, b.known.Load())
 
-		g.Report(first.Attempt, Evidence{Verdict: Refused})
-		g.Report(b.Ask(toTarget("b")).Attempt, Evidence{Verdict: Refused})
+		g.Report(first.Attempt, Evidence{Verdict: verdict.Refused})
+		g.Report(b.Ask(toTarget("b")).Attempt, Evidence{Verdict: verdict.Refused})
 		d = a.Ask(toTarget("c"))
 		assert.Equal(t, Held, d.Answer)
 		assert.Equal(t, 31*time.Minute, time.Until(d.Until))
@@ -160,7 +161,7 @@ func TestGuardLeave(t *testing.T) {
 		assert.Equal(t, 1, g.waiting["alice"].n)
 		g.mu.Unlock()
 		begin := time.Now()
-		was, is := g.Report(first, Evidence{Verdict: Passed})
+		was, is := g.Report(first, Evidence{Verdict: verdict.Passed})
 		assert.Equal(t, []State{New, Trusted}, []State{was, is})
 		all.Wait()
 		assert.Zero(t, time.Since(begin))
@@ -173,16 +174,16 @@ func TestGuardHotPath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGuard(0)
 		a := g.Account(alice)
-		g.Report(goes(t, a, "t"), Evidence{Verdict: Passed})
+		g.Report(goes(t, a, "t"), Evidence{Verdict: verdict.Passed})
 		passed := a.Status().Passed
 		hot := func() {
 			d, _, _ := a.Wait(t.Context(), toTarget("t"))
-			g.Report(d.Attempt, Evidence{Verdict: Passed})
+			g.Report(d.Attempt, Evidence{Verdict: verdict.Passed})
 			d = a.Ask(toTarget("t"))
 			g.Free(d.Attempt)
-			g.Report(d.Attempt, Evidence{Verdict: Passed})
-			g.Report(d.Attempt, Evidence{Verdict: Nothing})
-			g.Report(d.Attempt, Evidence{Verdict: NotSent})
+			g.Report(d.Attempt, Evidence{Verdict: verdict.Passed})
+			g.Report(d.Attempt, Evidence{Verdict: verdict.Nothing})
+			g.Report(d.Attempt, Evidence{Verdict: verdict.NotSent})
 		}
 		g.mu.Lock() // so that it would never return
 		assert.Zero(t, testing.AllocsPerRun(10, hot))
@@ -198,8 +199,8 @@ func TestGuardHotPath(t *testing.T) {
 		first := goes(t, a, "t")
 		d, waited, _ := a.Wait(t.Context(), toTarget("t"))
 		assert.Equal(t, 300*time.Millisecond, waited)
-		g.Report(d.Attempt, Evidence{Verdict: NotSent})
-		g.Report(first, Evidence{Verdict: UnclearTarget})
+		g.Report(d.Attempt, Evidence{Verdict: verdict.NotSent})
+		g.Report(first, Evidence{Verdict: verdict.UnclearTarget})
 		assert.EqualValues(t, 1, g.Counts().Unclear)
 		assert.Nil(t, a.known.Load().freely.Load(), "the next pass is to be told")
 	})
@@ -212,20 +213,20 @@ func TestGuardSuspect(t *testing.T) {
 		g := NewGuard(0)
 		a, b := g.Account(alice), g.Account(alice)
 		assert.Equal(t, alice, b.Key())
-		g.Report(goes(t, a, "t"), Evidence{Verdict: Passed})
-		g.Report(goes(t, b, "t"), Evidence{Verdict: Passed})
+		g.Report(goes(t, a, "t"), Evidence{Verdict: verdict.Passed})
+		g.Report(goes(t, b, "t"), Evidence{Verdict: verdict.Passed})
 		late := goes(t, a, "slow")
-		was, is := g.Report(goes(t, b, "x"), Evidence{Verdict: Refused})
+		was, is := g.Report(goes(t, b, "x"), Evidence{Verdict: verdict.Refused})
 		assert.Equal(t, []State{Trusted, Suspect}, []State{was, is})
-		was, is = g.Report(late, Evidence{Verdict: Passed})
+		was, is = g.Report(late, Evidence{Verdict: verdict.Passed})
 		assert.Equal(t, []State{Suspect, Suspect}, []State{was, is}, "it was sent before")
 
 		one := goes(t, a, "t")
 		d, waited, _ := b.Wait(t.Context(), toTarget("t"))
 		assert.Equal(t, 4*time.Second, waited)
-		was, is = g.Report(one, Evidence{Verdict: Passed})
+		was, is = g.Report(one, Evidence{Verdict: verdict.Passed})
 		assert.Equal(t, []State{Suspect, Trusted}, []State{was, is})
-		g.Report(d.Attempt, Evidence{Verdict: Passed})
+		g.Report(d.Attempt, Evidence{Verdict: verdict.Passed})
 
 		f := a.known.Load().freely.Load()
 		assert.True(t, f.lets(time.Now(), "Basic", "t"))
@@ -234,8 +235,8 @@ func TestGuardSuspect(t *testing.T) {
 		assert.False(t, f.lets(time.Now().Add(time.Minute), "Basic", "t"))
 		assert.True(t, f.knows(time.Now(), "t", 1))
 		known := a.known.Load()
-		assert.True(t, Attempt{Target: "t", mark: 1, account: known}.needless(time.Now(), Passed))
-		assert.False(t, Attempt{Target: "t", mark: 1, account: known, place: &place{}}.needless(time.Now(), Passed))
+		assert.True(t, Attempt{Target: "t", mark: 1, account: known}.needless(time.Now(), verdict.Passed))
+		assert.False(t, Attempt{Target: "t", mark: 1, account: known, place: &place{}}.needless(time.Now(), verdict.Passed))
 		assert.False(t, f.knows(time.Now(), "t", 0))
 		assert.False(t, f.knows(time.Now(), "x", 1))
 		var none *freely
@@ -256,8 +257,8 @@ func TestGuardFree(t *testing.T) {
 		assert.Equal(t, Go, d.Answer)
 		assert.Equal(t, time.Second, waited)
 		assert.Equal(t, 1, a.Status().UnderWay)
-		g.Report(d.Attempt, Evidence{Verdict: Refused})
-		_, is := g.Report(upload, Evidence{Verdict: Refused})
+		g.Report(d.Attempt, Evidence{Verdict: verdict.Refused})
+		_, is := g.Report(upload, Evidence{Verdict: verdict.Refused})
 		assert.Equal(t, HeldOff, is)
 		assert.Equal(t, Counts{Attempts: 2, Refusals: 2}, g.Counts())
 	})
@@ -269,7 +270,7 @@ func TestGuardForget(t *testing.T) {
 		g := NewGuard(3 * time.Second)
 		a := g.Account(alice)
 		for range 2 {
-			g.Report(goes(t, a, "t"), Evidence{Verdict: Refused})
+			g.Report(goes(t, a, "t"), Evidence{Verdict: verdict.Refused})
 		}
 		time.AfterFunc(time.Second, g.Forget)
 		d, waited, err := a.Wait(t.Context(), toTarget("t"))
@@ -284,13 +285,13 @@ func TestGuardEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGuard(0)
 		a := g.Account(alice)
-		g.Report(goes(t, a, "t"), Evidence{Verdict: Passed})
+		g.Report(goes(t, a, "t"), Evidence{Verdict: verdict.Passed})
 		old := a.known.Load()
 		g.ledger.evict(time.Now())
 		assert.Equal(t, Status{}, a.Status())
 		sent := goes(t, a, "t")
 		assert.NotSame(t, old, a.known.Load())
-		g.Report(sent, Evidence{Verdict: Passed})
+		g.Report(sent, Evidence{Verdict: verdict.Passed})
 		assert.Equal(t, Trusted, a.Status().State)
 	})
 }
@@ -301,14 +302,14 @@ func TestMatters(t *testing.T) {
 	free, known := Attempt{}, Attempt{place: &place{}}
 	for _, test := range []struct {
 		sent    Attempt
-		verdict Verdict
+		verdict verdict.Verdict
 		was, is State
 		want    bool
 	}{
-		{free, Refused, Suspect, Suspect, false},
-		{free, Refused, Trusted, Suspect, true},
-		{free, Passed, Trusted, Trusted, true},
-		{known, Nothing, Suspect, Suspect, true},
+		{free, verdict.Refused, Suspect, Suspect, false},
+		{free, verdict.Refused, Trusted, Suspect, true},
+		{free, verdict.Passed, Trusted, Trusted, true},
+		{known, verdict.Nothing, Suspect, Suspect, true},
 	} {
 		assert.Equal(t, test.want, matters(test.sent, Evidence{Verdict: test.verdict}, test.was, test.is), "%v", test)
 	}
@@ -332,7 +333,7 @@ func TestGuardRepeat(t *testing.T) {
 		first := goes(t, a, "t")
 		assert.True(t, g.Repeat(first, 1))
 		assert.False(t, g.Repeat(first, 2))
-		g.Report(first, Evidence{Verdict: Passed})
+		g.Report(first, Evidence{Verdict: verdict.Passed})
 		free := goes(t, a, "t")
 		assert.True(t, g.Repeat(free, 2))
 		assert.True(t, g.Repeat(Attempt{}, 2), "one of which the ledger does not know")

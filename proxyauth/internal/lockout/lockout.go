@@ -7,7 +7,7 @@
 //
 // A [Ledger] is the rules alone. It knows neither HTTP nor time: each call says what
 // time it is. A [Guard] adds a clock, a lock and waiting. What an answer of a proxy
-// means is decided elsewhere, and comes here as a [Verdict].
+// means is decided elsewhere, and comes here as a [verdict.Verdict].
 //
 // An attempt is what lets a directory check a password. Nothing else needs to ask: no
 // ticket, no connection that is authenticated already, no first token of a handshake.
@@ -16,6 +16,8 @@ package lockout
 import (
 	"time"
 	"unique"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // A Key names an account: credentials at one proxy.
@@ -44,23 +46,11 @@ func (p Pair) Reveal() (user, password string) {
 	return s.user.Value(), s.password.Value()
 }
 
-// A Verdict is what the answer to an attempt says about the password.
-type Verdict int
-
-const (
-	Passed        Verdict = iota + 1
-	Refused               // the password is wrong
-	Unclear               // it may be wrong: 401, closed, reset, a 407 without a challenge
-	UnclearTarget         // the same, but mostly the target is the reason: 403, a timeout
-	Nothing               // another status
-	NotSent               // nobody could check the password, or the answer is not to count
-)
-
 // Evidence is an answer to an attempt.
 type Evidence struct {
-	Verdict Verdict
-	Legs    int   // how many attempts it took; zero means one
-	Cause   error // the answer, for requests that are held because of it
+	Verdict verdict.Verdict // Passed, Refused, Unclear, UnclearTarget, Nothing or NotSent
+	Legs    int             // how many attempts it took; zero means one
+	Cause   error           // the answer, for requests that are held because of it
 }
 
 // A State is how an account stands.

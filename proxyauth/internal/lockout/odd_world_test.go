@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -25,7 +26,7 @@ func TestDenyRule(t *testing.T) {
 			var w *world
 			w = newWorld(1, func(l leg) reply {
 				if strings.HasPrefix(l.target, "denied") {
-					return reply{after: jitter(w, 5*ms, 50*ms), verdict: Refused}
+					return reply{after: jitter(w, 5*ms, 50*ms), verdict: verdict.Refused}
 				}
 				return passes(jitter(w, 10*ms, 60*ms))
 			})
@@ -48,7 +49,7 @@ func TestDeniedPage(t *testing.T) {
 		var w *world
 		w = newWorld(seed, func(l leg) reply {
 			if strings.HasPrefix(l.target, "denied") {
-				return reply{after: jitter(w, 5*ms, 50*ms), verdict: Refused}
+				return reply{after: jitter(w, 5*ms, 50*ms), verdict: verdict.Refused}
 			}
 			return passes(jitter(w, 10*ms, 60*ms))
 		})
@@ -78,9 +79,9 @@ func TestDirectoryAway(t *testing.T) {
 				w := newWorld(1, func(l leg) reply {
 					switch {
 					case l.at >= gone && l.at < back:
-						return reply{after: 20 * ms, verdict: Refused}
+						return reply{after: 20 * ms, verdict: verdict.Refused}
 					case l.at > minute && l.at < minute+second && l.scheme == "once":
-						return reply{after: 20 * ms, verdict: Refused}
+						return reply{after: 20 * ms, verdict: verdict.Refused}
 					}
 					return passes(20 * ms)
 				})
@@ -110,7 +111,7 @@ func TestDirectoryAway(t *testing.T) {
 // refuseOnce lets the proxy refuse one request.
 func (w *world) refuseOnce(target string) {
 	proxy := w.proxy
-	w.proxy = func(leg) reply { return reply{after: 20 * ms, verdict: Refused} }
+	w.proxy = func(leg) reply { return reply{after: 20 * ms, verdict: verdict.Refused} }
 	w.begin("odd", target, nil, nil)
 	w.proxy = proxy
 }
@@ -121,7 +122,7 @@ func TestDirectoryAwayForAMoment(t *testing.T) {
 		for _, targets := range []int{1, 40} {
 			w := newWorld(1, func(l leg) reply {
 				if l.at >= minute && l.at < minute+length {
-					return reply{after: 20 * ms, verdict: Refused}
+					return reply{after: 20 * ms, verdict: verdict.Refused}
 				}
 				return passes(20 * ms)
 			})
@@ -168,7 +169,7 @@ func TestPairOfProxies(t *testing.T) {
 					n := 0
 					w = newWorld(seed, func(l leg) reply {
 						if n++; l.at > 10*second && (n%2 == 0 && !test.random || test.random && w.random.IntN(2) == 0) {
-							return reply{after: 20 * ms, verdict: Refused}
+							return reply{after: 20 * ms, verdict: verdict.Refused}
 						}
 						return passes(jitter(w, 20*ms, 100*ms))
 					})
@@ -187,7 +188,7 @@ func TestPairOfProxies(t *testing.T) {
 
 // R46: after a pause nobody waits for others' slow targets.
 func TestSlowTargetsAfterAPause(t *testing.T) {
-	for _, slow := range []reply{passes(10 * second), says503(30 * second), unclear(60*second, UnclearTarget)} {
+	for _, slow := range []reply{passes(10 * second), says503(30 * second), unclear(60*second, verdict.UnclearTarget)} {
 		for n := range 3 {
 			w := newWorld(1, func(l leg) reply {
 				if strings.HasPrefix(l.target, "slow") {
@@ -246,7 +247,7 @@ func TestBalancerAwayAtTheStart(t *testing.T) {
 	w := newWorld(1, func(l leg) reply {
 		switch {
 		case l.at < 10*second:
-			return unclear(10*ms, Unclear)
+			return unclear(10*ms, verdict.Unclear)
 		case l.password == "":
 			return refuses(10 * ms)
 		}
@@ -265,7 +266,7 @@ func TestProxyClosesAtTheStart(t *testing.T) {
 	for _, test := range []struct{ away, back time.Duration }{{3 * second, 6 * second}, {30 * second, 66 * second}} {
 		w := newWorld(1, func(l leg) reply {
 			if l.at < test.away {
-				return unclear(10*ms, Unclear)
+				return unclear(10*ms, verdict.Unclear)
 			}
 			return passes(20 * ms)
 		})
@@ -284,7 +285,7 @@ func TestProxyClosesAtTheStart(t *testing.T) {
 func TestForbiddenAtTheStart(t *testing.T) {
 	w := newWorld(1, func(l leg) reply {
 		if strings.HasPrefix(l.target, "denied") {
-			return unclear(10*ms, UnclearTarget)
+			return unclear(10*ms, verdict.UnclearTarget)
 		}
 		return passes(20 * ms)
 	})
@@ -307,7 +308,7 @@ func TestForbiddenAtTheStart(t *testing.T) {
 func TestStrongerSchemeCloses(t *testing.T) {
 	w := newWorld(1, func(l leg) reply {
 		if l.scheme == "NTLM" {
-			return unclear(10*ms, Unclear)
+			return unclear(10*ms, verdict.Unclear)
 		}
 		return passes(20 * ms)
 	})
@@ -324,7 +325,7 @@ func TestStrongerSchemeCloses(t *testing.T) {
 func TestDeadTargetFirst(t *testing.T) {
 	w := newWorld(1, func(l leg) reply {
 		if l.target == "dead" {
-			return unclear(60*second, UnclearTarget)
+			return unclear(60*second, verdict.UnclearTarget)
 		}
 		return passes(20 * ms)
 	})
@@ -345,11 +346,11 @@ func TestTriesAtDeadTargets(t *testing.T) {
 			odd := strings.HasPrefix(l.target, "odd")
 			switch {
 			case odd && denied:
-				return reply{after: 20 * ms, verdict: Refused}
+				return reply{after: 20 * ms, verdict: verdict.Refused}
 			case odd:
-				return unclear(60*second, UnclearTarget)
+				return unclear(60*second, verdict.UnclearTarget)
 			case l.at >= gone && l.at < back:
-				return reply{after: 20 * ms, verdict: Refused}
+				return reply{after: 20 * ms, verdict: verdict.Refused}
 			}
 			return passes(20 * ms)
 		})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -95,7 +96,7 @@ func TestWrongNewPasswordBesideADenyRule(t *testing.T) {
 	w := newWorld(1, func(l leg) reply {
 		switch {
 		case strings.HasPrefix(l.target, "denied"):
-			return reply{after: 20 * ms, verdict: Refused, checked: l.password == "new"}
+			return reply{after: 20 * ms, verdict: verdict.Refused, checked: l.password == "new"}
 		case l.password == "old":
 			return passes(20 * ms)
 		}

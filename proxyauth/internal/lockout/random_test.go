@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/require"
 )
 
@@ -279,9 +280,9 @@ func (m *monkey) repeats(s *shot) {
 func (m *monkey) reports(s *shot) {
 	m.lapse()
 	k := m.seen(s.Key)
-	v := []Verdict{Refused, Refused, Refused, Unclear, Unclear, UnclearTarget, Nothing, NotSent}[m.IntN(8)]
+	v := []verdict.Verdict{verdict.Refused, verdict.Refused, verdict.Refused, verdict.Unclear, verdict.Unclear, verdict.UnclearTarget, verdict.Nothing, verdict.NotSent}[m.IntN(8)]
 	if m.IntN(10) < k.luck {
-		v = Passed
+		v = verdict.Passed
 	}
 	e := Evidence{Verdict: v, Legs: s.made}
 	m.say("%v is answered %d (legs %d)", s, v, e.Legs)
@@ -289,15 +290,15 @@ func (m *monkey) reports(s *shot) {
 	if s.needless(m.now, v) {
 		return // as Guard.Report does
 	}
-	first := v == Passed && len(k.proven) == 0 && !k.loose
+	first := v == verdict.Passed && len(k.proven) == 0 && !k.loose
 	switch {
-	case v == Passed:
+	case v == verdict.Passed:
 		k.proven[s.Scheme] = true
-	case v == Refused:
+	case v == verdict.Refused:
 		k.refused += max(1, e.Legs)
 		k.answered = m.now
-	case s.lapsed || v == NotSent:
-	case v == Unclear || v == UnclearTarget:
+	case s.lapsed || v == verdict.NotSent:
+	case v == verdict.Unclear || v == verdict.UnclearTarget:
 		k.unclear += s.made
 		k.answered = m.now
 	case s.place.challenged:
@@ -385,6 +386,6 @@ func (m *monkey) ends() {
 	for k := range m.known {
 		d := m.ledger.Ask(m.now, Request{Key: k, Schemes: basic, Target: m.another(), Challenged: true})
 		m.must(d.Answer == Go, "the next day it goes", d)
-		m.ledger.Report(m.now, d.Attempt, Evidence{Verdict: NotSent})
+		m.ledger.Report(m.now, d.Attempt, Evidence{Verdict: verdict.NotSent})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -107,7 +108,7 @@ func TestRejected(t *testing.T) {
 func TestRefusedAccounts(t *testing.T) {
 	l := NewLedger(0)
 	target := 0
-	send := func(at time.Duration, user, scheme string, v Verdict) {
+	send := func(at time.Duration, user, scheme string, v verdict.Verdict) {
 		k := Key{"proxy", user, NewPair(user, "")}
 		target++
 		d := l.Ask(epoch.Add(at), Request{Key: k, Schemes: []string{scheme}, Target: fmt.Sprint(target), Unasked: true})
@@ -121,21 +122,21 @@ func TestRefusedAccounts(t *testing.T) {
 		return len(l.refused)
 	}
 	for i := range 100 {
-		send(0, fmt.Sprint(i), "Basic", Verdict(i%2)*Unclear)
+		send(0, fmt.Sprint(i), "Basic", verdict.Verdict(i%2)*verdict.Unclear)
 	}
 	assert.Zero(t, looks(0))
-	send(0, "alice", "Basic", Refused)
+	send(0, "alice", "Basic", verdict.Refused)
 	assert.Len(t, l.refused, 1)
 	assert.Equal(t, 1, looks(20*second-1), "beside a former pair that would pass now it waited")
 	assert.Zero(t, looks(20*second), "the next attempt may be made")
-	send(minute, "alice", "Basic", Refused)
+	send(minute, "alice", "Basic", verdict.Refused)
 	assert.Equal(t, 1, looks(32*minute-1))
 	assert.Zero(t, looks(32*minute))
 	send(32*minute, "alice", "Basic", 0)
 	assert.Equal(t, 1, looks(32*minute), "its answer may be a refusal")
-	send(32*minute, "bob", "Basic", Passed)
-	send(32*minute, "bob", "Digest", Refused)
-	send(32*minute, "bob", "Digest", Refused)
+	send(32*minute, "bob", "Basic", verdict.Passed)
+	send(32*minute, "bob", "Digest", verdict.Refused)
+	send(32*minute, "bob", "Digest", verdict.Refused)
 	assert.Equal(t, 1, looks(32*minute), "by Basic it may be sent")
 	for range 102 {
 		l.evict(epoch.Add(33 * minute))
@@ -155,19 +156,19 @@ func TestGuardRejected(t *testing.T) {
 			g.mu.Unlock()
 		}
 		free()
-		g.Report(goes(t, a, "t"), Evidence{Verdict: Refused, Legs: 2})
+		g.Report(goes(t, a, "t"), Evidence{Verdict: verdict.Refused, Legs: 2})
 		assert.Equal(t, []Pair{alice.Pair}, g.Rejected("proxy"))
 		assert.Empty(t, g.Rejected("another"))
 		g.Forget()
 		free()
-		g.Report(goes(t, a, "t"), Evidence{Verdict: Refused, Legs: 2})
+		g.Report(goes(t, a, "t"), Evidence{Verdict: verdict.Refused, Legs: 2})
 		time.Sleep(31 * time.Minute)
 		assert.Empty(t, g.Rejected("another"))
 		free()
 		time.Sleep(time.Second)
 		d := a.Ask(toTarget("t"))
 		assert.True(t, g.refused.Load())
-		g.Report(d.Attempt, Evidence{Verdict: Passed})
+		g.Report(d.Attempt, Evidence{Verdict: verdict.Passed})
 		free()
 	})
 }

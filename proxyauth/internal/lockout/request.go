@@ -1,6 +1,10 @@
 package lockout
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
+)
 
 // A Request asks whether it may send credentials.
 type Request struct {
@@ -67,7 +71,7 @@ type Attempt struct {
 }
 
 // needless reports whether the ledger need not hear of an answer to the attempt.
-func (sent Attempt) needless(now time.Time, v Verdict) bool {
-	return sent.place == nil && (v == Nothing || v == NotSent ||
-		v == Passed && sent.account.freely.Load().knows(now, sent.Target, sent.mark))
+func (sent Attempt) needless(now time.Time, v verdict.Verdict) bool {
+	return sent.place == nil && (v == verdict.Nothing || v == verdict.NotSent ||
+		v == verdict.Passed && sent.account.freely.Load().knows(now, sent.Target, sent.mark))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,10 +45,10 @@ type asked struct {
 
 var epoch = time.Date(2026, 11, 2, 7, 0, 0, 0, time.UTC)
 
-var verdicts = map[string]Verdict{
-	"passed": Passed, "refused": Refused, "refused twice": Refused,
-	"unclear twice": Unclear, "unclear": Unclear,
-	"403": UnclearTarget, "503": Nothing, "not sent": NotSent,
+var verdicts = map[string]verdict.Verdict{
+	"passed": verdict.Passed, "refused": verdict.Refused, "refused twice": verdict.Refused,
+	"unclear twice": verdict.Unclear, "unclear": verdict.Unclear,
+	"403": verdict.UnclearTarget, "503": verdict.Nothing, "not sent": verdict.NotSent,
 }
 
 var states = map[State]string{New: "new", Trusted: "trusted", Suspect: "suspect", HeldOff: "held off"}

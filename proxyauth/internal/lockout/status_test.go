@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -46,33 +47,33 @@ func TestStatus(t *testing.T) {
 		assert.Equal(t, Go, d.Answer)
 		return d.Attempt
 	}
-	report := func(at time.Duration, sent Attempt, v Verdict) {
+	report := func(at time.Duration, sent Attempt, v verdict.Verdict) {
 		l.Report(epoch.Add(at), sent, Evidence{Verdict: v, Cause: cause})
 	}
 	assert.Equal(t, Status{}, status(0))
 	sent := send(0, "a")
 	assert.Equal(t, Status{UnderWay: 1}, status(0))
-	report(0, sent, Unclear)
-	unclear := Evidence{Verdict: Unclear, Cause: cause}
+	report(0, sent, verdict.Unclear)
+	unclear := Evidence{Verdict: verdict.Unclear, Cause: cause}
 	assert.Equal(t, Status{Unclear: 1, Last: unclear}, status(0))
-	report(0, send(0, "b"), Unclear)
+	report(0, send(0, "b"), verdict.Unclear)
 	assert.Equal(t, Status{State: HeldOff, Unclear: 2, Next: epoch.Add(5 * second), Last: unclear}, status(4*second))
 	assert.Equal(t, Status{Unclear: 2, Last: unclear}, status(5*second))
-	report(5*second, send(5*second, "c"), Passed)
+	report(5*second, send(5*second, "c"), verdict.Passed)
 	passed := epoch.Add(5 * second)
 	assert.Equal(t, Status{State: Trusted, Passed: passed, Last: unclear}, status(6*second))
-	report(6*second, send(6*second, "d"), Refused)
-	refused := Evidence{Verdict: Refused, Cause: cause}
+	report(6*second, send(6*second, "d"), verdict.Refused)
+	refused := Evidence{Verdict: verdict.Refused, Cause: cause}
 	assert.Equal(t, Status{State: Suspect, Passed: passed, Refused: 1, Last: refused}, status(6*second))
-	report(7*second, send(7*second, "e"), Refused)
+	report(7*second, send(7*second, "e"), verdict.Refused)
 	assert.Equal(t, Status{State: HeldOff, Passed: passed, Refused: 2, Next: epoch.Add(27 * second), Last: refused}, status(8*second))
-	report(27*second, send(27*second, "f"), Passed)
+	report(27*second, send(27*second, "f"), verdict.Passed)
 	assert.Equal(t, Status{State: Trusted, Passed: epoch.Add(27 * second), Last: refused}, status(27*second))
 
 	l = NewLedger(-1)
-	report(0, send(0, "a"), Refused)
+	report(0, send(0, "a"), verdict.Refused)
 	assert.Equal(t, Status{Refused: 1, Last: refused}, status(0))
-	report(0, send(0, "a"), Refused)
+	report(0, send(0, "a"), verdict.Refused)
 	assert.Equal(t, Status{State: HeldOff, Refused: 2, Last: refused}, status(9*hour))
 }
 
@@ -80,7 +81,7 @@ func TestStatus(t *testing.T) {
 // is unclear, live refusals last; never what is under way.
 func TestEvict(t *testing.T) {
 	l := NewLedger(0)
-	at := func(user string, at time.Duration, verdicts ...Verdict) {
+	at := func(user string, at time.Duration, verdicts ...verdict.Verdict) {
 		k := Key{"proxy", user, NewPair(user, "")}
 		for i, v := range verdicts {
 			d := l.Ask(epoch.Add(at), Request{Key: k, Schemes: basic, Target: fmt.Sprint(i), Unasked: true, Challenged: true})
@@ -91,18 +92,18 @@ func TestEvict(t *testing.T) {
 		}
 	}
 	at("hanging", -second, 0)
-	at("expired refusal", 0, Refused)
-	at("expired pass", second, Passed)
+	at("expired refusal", 0, verdict.Refused)
+	at("expired pass", second, verdict.Passed)
 	const now = 5 * hour
-	at("four hours old", hour+4*second, Refused)
-	at("good", now, Passed)
-	at("good later", now+second, Passed)
-	at("not sent", now+2*second, NotSent)
-	at("unclear", now, Unclear)
-	at("nothing", now+second, Nothing)
-	at("refused", now, Refused, Refused)
-	at("suspect", now+second, Passed, Refused)
-	at("refused later", now+3*second, Refused)
+	at("four hours old", hour+4*second, verdict.Refused)
+	at("good", now, verdict.Passed)
+	at("good later", now+second, verdict.Passed)
+	at("not sent", now+2*second, verdict.NotSent)
+	at("unclear", now, verdict.Unclear)
+	at("nothing", now+second, verdict.Nothing)
+	at("refused", now, verdict.Refused, verdict.Refused)
+	at("suspect", now+second, verdict.Passed, verdict.Refused)
+	at("refused later", now+3*second, verdict.Refused)
 	at("under way", now, 0)
 	for _, want := range []string{
 		"hanging", "expired refusal", "expired pass", "good", "good later", "not sent", "unclear", "nothing",
@@ -183,7 +184,7 @@ func TestReportEvicted(t *testing.T) {
 // names; one pair of several that a user name has is forgotten alone.
 func TestBounds(t *testing.T) {
 	l := NewLedger(0)
-	send := func(i int, user, password string, v Verdict) Answer {
+	send := func(i int, user, password string, v verdict.Verdict) Answer {
 		now := epoch.Add(time.Duration(i) * time.Millisecond)
 		d := l.Ask(now, Request{Key: Key{"proxy", user, NewPair(user, password)}, Schemes: basic, Target: "t"})
 		if d.Answer == Go {
@@ -192,25 +193,25 @@ func TestBounds(t *testing.T) {
 		return d.Answer
 	}
 	for i := range 1500 {
-		assert.Equal(t, Go, send(i, fmt.Sprint("user", i), "", Passed))
+		assert.Equal(t, Go, send(i, fmt.Sprint("user", i), "", verdict.Passed))
 	}
 	assert.Len(t, l.byKey, 1500)
 	for i := range 2 {
-		assert.Equal(t, Go, send(2000, "live", "", Refused), i)
+		assert.Equal(t, Go, send(2000, "live", "", verdict.Refused), i)
 	}
 	for i := range 650 {
-		send(3000+i, fmt.Sprint("wrong", i), "", Refused)
+		send(3000+i, fmt.Sprint("wrong", i), "", verdict.Refused)
 		assert.LessOrEqual(t, len(l.byKey), mostAccounts)
 	}
 	assert.Len(t, l.byUser, len(l.byKey))
 
 	l = NewLedger(0)
 	for i, password := range []string{"one", "two", "three"} {
-		assert.Equal(t, Go, send(i, "alice", password, Passed))
+		assert.Equal(t, Go, send(i, "alice", password, verdict.Passed))
 	}
 	l.evict(epoch)
 	assert.Len(t, l.byUser["alice"], 2)
-	assert.Equal(t, Go, send(0, "alice", "one", Passed))
+	assert.Equal(t, Go, send(0, "alice", "one", verdict.Passed))
 	assert.Len(t, l.byUser["alice"], 3)
 
 	var several list

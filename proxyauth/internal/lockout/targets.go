@@ -1,6 +1,10 @@
 package lockout
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
+)
 
 const (
 	mostTargets    = 64
@@ -45,11 +49,11 @@ func (t *targets) waits(target string) bool {
 }
 
 // note takes in an answer that is no pass.
-func (t *targets) note(target string, v Verdict) {
+func (t *targets) note(target string, v verdict.Verdict) {
 	switch v {
-	case Refused:
+	case verdict.Refused:
 		t.refusedAt.add(target)
-	case Unclear, UnclearTarget:
+	case verdict.Unclear, verdict.UnclearTarget:
 		t.unclearAt.add(target)
 	}
 }

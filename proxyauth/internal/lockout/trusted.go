@@ -3,6 +3,8 @@ package lockout
 import (
 	"slices"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 const (
@@ -87,9 +89,9 @@ func (t *trusted) asked(now time.Time, odd bool) {
 
 // count takes in an answer that is no pass, to a scheme that has passed or of a suspect
 // account. number is that of a refusal.
-func (t *trusted) count(now time.Time, holds []time.Duration, sent *place, v Verdict, number int) {
+func (t *trusted) count(now time.Time, holds []time.Duration, sent *place, v verdict.Verdict, number int) {
 	widens := false
-	if v == Refused {
+	if v == verdict.Refused {
 		t.mark = number
 		switch {
 		case !t.suspect():

@@ -3,6 +3,8 @@ package lockout
 import (
 	"slices"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 const (
@@ -102,23 +104,23 @@ func (u *untried) usedUp() bool {
 func (u *untried) count(now time.Time, sent *place, e Evidence) {
 	t := u.tallies[sent.scheme]
 	switch e.Verdict {
-	case Refused:
+	case verdict.Refused:
 		t.refused += max(1, e.Legs)
-	case Unclear, UnclearTarget:
+	case verdict.Unclear, verdict.UnclearTarget:
 		t.unclear += max(1, e.Legs)
-		u.aboutTarget = e.Verdict == UnclearTarget
+		u.aboutTarget = e.Verdict == verdict.UnclearTarget
 		u.bare = true
-	case Nothing:
+	case verdict.Nothing:
 		if sent.challenged {
 			t.nothing++
 		}
 		u.bare = true
 	}
 	long := sent == u.long
-	if e.Verdict == Refused || long {
+	if e.Verdict == verdict.Refused || long {
 		t.tried = now
 	}
-	if e.Verdict != Nothing || long {
+	if e.Verdict != verdict.Nothing || long {
 		u.answered = now
 	}
 	if long {

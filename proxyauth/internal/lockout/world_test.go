@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // A world is a simulation: clients, a proxy and one ledger in virtual time, of
@@ -39,18 +41,22 @@ type leg struct {
 // (that is, 407) or ends the request as any other verdict would.
 type reply struct {
 	after   time.Duration
-	verdict Verdict
+	verdict verdict.Verdict
 	checked bool // the directory saw the attempt, and it was wrong
 	fails   bool // the request fails, whatever that says of the password
 }
 
 // Replies.
-func passes(after time.Duration) reply  { return reply{after: after, verdict: Passed} }
-func refuses(after time.Duration) reply { return reply{after: after, verdict: Refused, checked: true} }
-func unclear(after time.Duration, v Verdict) reply {
+func passes(after time.Duration) reply { return reply{after: after, verdict: verdict.Passed} }
+func refuses(after time.Duration) reply {
+	return reply{after: after, verdict: verdict.Refused, checked: true}
+}
+func unclear(after time.Duration, v verdict.Verdict) reply {
 	return reply{after: after, verdict: v, checked: true, fails: true}
 }
-func says503(after time.Duration) reply { return reply{after: after, verdict: Nothing, fails: true} }
+func says503(after time.Duration) reply {
+	return reply{after: after, verdict: verdict.Nothing, fails: true}
+}
 
 // A class of requests, and what became of them.
 type class struct {
@@ -203,7 +209,7 @@ func (w *world) ask(s *sim) {
 		w.count++
 		r := w.proxy(leg{at: w.now, proxy: s.Key.Proxy, target: s.Target, number: w.count})
 		w.at(w.now+r.after, func() {
-			if r.verdict != Refused {
+			if r.verdict != verdict.Refused {
 				w.end(s, !r.fails, true)
 				return
 			}
@@ -241,16 +247,16 @@ func (w *world) send(s *sim, sent Attempt) {
 		return
 	}
 	w.at(w.now+r.after, func() {
-		if r.verdict == Passed && sent.needless(w.time(), Passed) {
+		if r.verdict == verdict.Passed && sent.needless(w.time(), verdict.Passed) {
 			w.end(s, true, true)
 			return
 		}
 		trusted := sent.account.trusts(sent.Scheme)
 		was, is := w.ledger.Report(w.time(), sent, Evidence{Verdict: r.verdict})
-		if r.verdict == Refused && w.refused < 0 {
+		if r.verdict == verdict.Refused && w.refused < 0 {
 			w.refused = w.now
 		}
-		if r.verdict == Refused {
+		if r.verdict == verdict.Refused {
 			w.goesOn(s, sent, trusted)
 		} else {
 			w.end(s, !r.fails, true)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -51,15 +52,15 @@ func TestRefusalsInOtherWords(t *testing.T) {
 		r    reply
 		most int // in any 30 minutes
 	}{
-		{"refused once, then 403", unclear(20*ms, UnclearTarget), 4},
-		{"401", unclear(10*ms, Unclear), 4},
-		{"closed", unclear(10*ms, Unclear), 4},
-		{"closed late", unclear(59*second, Unclear), 4},
+		{"refused once, then 403", unclear(20*ms, verdict.UnclearTarget), 4},
+		{"401", unclear(10*ms, verdict.Unclear), 4},
+		{"closed", unclear(10*ms, verdict.Unclear), 4},
+		{"closed late", unclear(59*second, verdict.Unclear), 4},
 		{"stale for ever", refuses(50 * ms), 4},
-		{"403", unclear(10*ms, UnclearTarget), 10},
-		{"403 late", unclear(20*second, UnclearTarget), 10},
-		{"never answered", unclear(60*second, UnclearTarget), 10},
-		{"given up after 5 s", unclear(5*second, UnclearTarget), 10},
+		{"403", unclear(10*ms, verdict.UnclearTarget), 10},
+		{"403 late", unclear(20*second, verdict.UnclearTarget), 10},
+		{"never answered", unclear(60*second, verdict.UnclearTarget), 10},
+		{"given up after 5 s", unclear(5*second, verdict.UnclearTarget), 10},
 	} {
 		for name, change := range map[string]func(*sim){"at once": nil, "bare first": bareFirst} {
 			t.Run(test.name+" "+name, func(t *testing.T) {
@@ -68,7 +69,7 @@ func TestRefusalsInOtherWords(t *testing.T) {
 					if l.password == "" {
 						return refuses(10 * ms)
 					}
-					if n++; n == 1 && test.most == 4 && test.r.verdict == UnclearTarget {
+					if n++; n == 1 && test.most == 4 && test.r.verdict == verdict.UnclearTarget {
 						return refuses(10 * ms)
 					}
 					return test.r
@@ -89,7 +90,7 @@ func TestWrongPasswordBehind503(t *testing.T) {
 	for _, first := range []int{1, 3, 20} {
 		for name, change := range map[string]func(*sim){"at once": nil, "bare first": bareFirst} {
 			for _, after := range []time.Duration{10 * ms, 3 * second, 30 * second} {
-				for kind, r := range map[string]reply{"refused": refuses(after), "closed": unclear(after, Unclear)} {
+				for kind, r := range map[string]reply{"refused": refuses(after), "closed": unclear(after, verdict.Unclear)} {
 					for _, all := range []bool{false, true} {
 						t.Run(fmt.Sprint(first, name, after, kind, all), func(t *testing.T) {
 							legs := 0

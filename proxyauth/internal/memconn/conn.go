@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// bufferSize is how many bytes one direction of a connection holds. A Write
-// waits while there are so many, as with TCP.
+// bufferSize is how many bytes one direction of a connection holds. While it is full, Write
+// blocks, as with TCP.
 const bufferSize = 64 << 10
 
-// A Conn is one end of a connection. It is safe for use by many goroutines.
+// A Conn is one end of a connection. It is safe for concurrent use.
 type Conn struct {
 	in, out       *stream
 	local, remote Addr
@@ -30,7 +30,7 @@ func Pipe(client, server Addr) (*Conn, *Conn) {
 // An Addr is the address of one end, host:port.
 type Addr string
 
-func (a Addr) Network() string { return "tcp" } // it stands for one
+func (a Addr) Network() string { return "tcp" } // for code that asks for TCP
 func (a Addr) String() string  { return string(a) }
 
 func (c *Conn) Read(p []byte) (int, error) {
@@ -54,8 +54,8 @@ func (c *Conn) error(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// Close ends both directions. The other end reads what was written before, then
-// io.EOF; what it writes fails with EPIPE.
+// Close ends both directions. The other end reads what was written before, then io.EOF;
+// its writes fail with EPIPE.
 func (c *Conn) Close() error {
 	c.out.change(func(s *stream) { s.ended, s.writeErr = true, net.ErrClosed })
 	c.in.change(func(s *stream) {
@@ -78,9 +78,8 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Break closes the connection so that the other end fails with err at once,
-// reading and writing: what was written before is lost. With syscall.ECONNRESET
-// it is what a reset is with TCP.
+// Break closes the connection so that the reads and writes of the other end fail with err
+// at once; what was written before is lost. With syscall.ECONNRESET it is like a TCP reset.
 func (c *Conn) Break(err error) {
 	c.out.change(func(s *stream) {
 		s.writeErr = net.ErrClosed
@@ -114,15 +113,16 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// A stream is one direction. Its ends wait for a change of what follows mu.
+// A stream is one direction of a connection. Its reader and writer wait until a field
+// below mu changes.
 type stream struct {
 	changed sync.Cond
 
 	mu       sync.Mutex
 	buf      bytes.Buffer
 	ended    bool  // nothing follows what is in buf
-	readErr  error // for whoever reads, before what is in buf
-	writeErr error // for whoever writes
+	readErr  error // of reads, even if there is something in buf
+	writeErr error // of writes
 	reading  deadline
 	writing  deadline
 }
@@ -133,7 +133,7 @@ func newStream() *stream {
 	return s
 }
 
-// change makes a change and tells those who wait.
+// change calls f with the lock held, and wakes the reader and the writer.
 func (s *stream) change(f func(*stream)) {
 	s.mu.Lock()
 	f(s)
@@ -185,7 +185,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
-// A deadline is that of reading or writing.
+// A deadline is the deadline of reads or of writes.
 type deadline struct {
 	passed bool
 	timer  *time.Timer // nil: there is none, or it has passed

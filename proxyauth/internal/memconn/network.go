@@ -1,7 +1,7 @@
-// Package memconn is a network in memory, for tests: connections with a buffer,
-// deadlines, half-closing and a chosen error, and listeners to make them by. It
-// has no goroutines of its own, and whoever waits in it is durably blocked in the
-// sense of testing/synctest, so that time in a bubble goes on.
+// Package memconn is a network in memory, for tests. Its connections have buffers and
+// deadlines, can be closed in one direction, and can fail with a chosen error. It has no
+// goroutines of its own. A goroutine that waits in it is durably blocked in the sense of
+// testing/synctest, so that time in a bubble goes on.
 package memconn
 
 import (
@@ -13,16 +13,15 @@ import (
 	"syscall"
 )
 
-// A Network is where listeners are found by their addresses. Its zero value has
-// none.
+// A Network finds listeners by their addresses. The zero value has no listeners.
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*Listener
-	ports     int // how many were given
+	ports     int // how many ports were given out
 }
 
-// Listen returns a listener at host:port, or at a port that is free where that is
-// 0. It panics if the address is in use or malformed.
+// Listen returns a listener at host:port, or at a free port if port is 0. It panics if the
+// address is in use or malformed.
 func (n *Network) Listen(addr string) *Listener {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -44,8 +43,8 @@ func (n *Network) Listen(addr string) *Listener {
 	return l
 }
 
-// DialContext connects to the listener at addr. Where there is none the
-// connection is refused. It fits http.Transport.DialContext.
+// DialContext connects to the listener at addr. If there is none, the connection is
+// refused. It can be used as http.Transport.DialContext.
 func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[addr]
@@ -58,7 +57,7 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 
 var refused = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 
-// port returns one that is free, always of five digits. n.mu is held.
+// port returns a free port, of five digits. n.mu is held.
 func (n *Network) port() string {
 	n.ports++
 	return fmt.Sprint(9999 + n.ports)
@@ -77,7 +76,7 @@ type Listener struct {
 	closed chan struct{}
 }
 
-// Accept waits for the next connection. It is a *Conn.
+// Accept waits for the next connection, which is a *Conn.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.queue:
@@ -87,7 +86,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept. Connections that were accepted stay.
+// Close ends Accept. Connections that were accepted stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.n.mu.Lock()
@@ -100,8 +99,8 @@ func (l *Listener) Close() error {
 
 func (l *Listener) Addr() net.Addr { return l.addr }
 
-// DialContext connects to the listener, whatever the address. It returns a *Conn
-// once that is accepted.
+// DialContext connects to the listener, whatever the address. It returns a *Conn once the
+// listener has accepted the connection.
 func (l *Listener) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	l.n.mu.Lock()
 	local := Addr("127.0.0.1:" + l.n.port())

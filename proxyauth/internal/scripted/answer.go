@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// An Answer is what the proxy does about a request. It is a value that can be
-// given any number of times. It reports whether the connection goes on with the
-// next request.
+// An Answer is what the proxy does about a request. It can be given any number of times.
+// It reports whether the connection goes on with the next request.
 type Answer func(x *exchange) (goesOn bool)
 
-// An exchange is a request and where to answer it.
+// An exchange is a request and the connection on which it is answered.
 type exchange struct {
 	p    *Proxy
 	raw  net.Conn // below TLS
@@ -52,11 +51,12 @@ func head(code int, fields []string) string {
 	return b.String()
 }
 
-// Challenge answers 407 and demands credentials of a scheme, whose parameters are
-// names and values in turn: Challenge("Basic", "realm", "r").
+// Challenge answers 407 with the challenge of a scheme. params are names and values in
+// turn: Challenge("Basic", "realm", "r").
 func Challenge(scheme string, params ...string) Answer { return Challenges(List(scheme, params...)) }
 
-// List returns a challenge as it stands in a field, with all values quoted.
+// List returns a challenge as a field's value, with all parameters quoted. params are
+// names and values in turn.
 func List(scheme string, params ...string) string {
 	var b strings.Builder
 	b.WriteString(scheme)
@@ -70,8 +70,8 @@ func List(scheme string, params ...string) string {
 	return b.String()
 }
 
-// Challenges answers 407 with these values of Proxy-Authenticate, one field each;
-// without any it is a 407 that demands nothing.
+// Challenges answers 407 with these values of Proxy-Authenticate, one field each. Without
+// values the 407 has no challenge.
 func Challenges(values ...string) Answer { return Page(407, "", challenging(values)...) }
 
 func challenging(values []string) (fields []string) {
@@ -87,8 +87,8 @@ func Head407(values ...string) Answer {
 	return Raw(strings.TrimSuffix(head(407, challenging(values)), "\r\n"))
 }
 
-// PassWith lets the request pass, with this answer in place of an origin's. To
-// CONNECT it opens a tunnel, says this in it and reads what comes, to its end.
+// PassWith lets the request pass, and answers it with content in place of an origin. To
+// CONNECT it opens a tunnel, sends content in it, and reads what comes until it ends.
 func PassWith(content string) Answer {
 	return func(x *exchange) bool {
 		if x.req.Method != http.MethodConnect {
@@ -98,7 +98,7 @@ func PassWith(content string) Answer {
 	}
 }
 
-// Receive copies what comes to w, until it ends.
+// Receive copies what the client sends to w, until the client ends.
 func Receive(w io.Writer) Answer {
 	return func(x *exchange) bool {
 		x.limit()
@@ -107,15 +107,15 @@ func Receive(w io.Writer) Answer {
 	}
 }
 
-// limit begins to wait for Config.IdleTimeout.
+// limit sets the read deadline of Config.IdleTimeout.
 func (x *exchange) limit() {
 	if d := x.p.config.IdleTimeout; d > 0 {
 		x.raw.SetReadDeadline(time.Now().Add(d))
 	}
 }
 
-// Pass lets the request pass to its origin, by Config.Dial, or a CONNECT open a
-// tunnel. It answers 502 where the origin cannot be reached.
+// Pass forwards the request to its origin, or opens a tunnel to it for a CONNECT, by
+// Config.Dial. It answers 502 if the origin cannot be reached.
 func Pass() Answer {
 	return func(x *exchange) bool {
 		origin, err := x.p.config.Dial(x.p.ctx, "tcp", x.req.URL.Host)
@@ -149,7 +149,7 @@ func (x *exchange) tunnel(origin net.Conn) {
 	wg.Wait()
 }
 
-// closeWrite ends the writing half, or all of a connection that has no halves.
+// closeWrite closes a connection for writing, or entirely if it has no CloseWrite.
 func closeWrite(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
@@ -180,12 +180,12 @@ func (x *exchange) forward(origin net.Conn) bool {
 	return resp.Write(x.conn) == nil
 }
 
-// Then gives this answer, and if that did not end the connection another one.
+// Then gives the answer a, and after it next, unless a has ended the connection.
 func (a Answer) Then(next Answer) Answer {
 	return func(x *exchange) bool { return a(x) && next(x) }
 }
 
-// After waits before it answers.
+// After waits for d, and then gives the answer.
 func After(d time.Duration, answer Answer) Answer {
 	return func(x *exchange) bool {
 		timer := time.NewTimer(d)
@@ -199,7 +199,7 @@ func After(d time.Duration, answer Answer) Answer {
 	}
 }
 
-// Endless sends a text again and again, until the client leaves.
+// Endless sends a text again and again, until the client closes the connection.
 func Endless(text string) Answer {
 	return func(x *exchange) bool {
 		again := strings.Repeat(text, 1+4096/(1+len(text)))
@@ -213,7 +213,7 @@ func Endless(text string) Answer {
 	}
 }
 
-// Stall keeps the connection open and reads no more.
+// Stall keeps the connection open until the proxy ends, and neither reads nor writes.
 func Stall() Answer {
 	return func(x *exchange) bool {
 		<-x.p.ctx.Done()
@@ -221,7 +221,7 @@ func Stall() Answer {
 	}
 }
 
-// Echo sends back what comes.
+// Echo sends back what the client sends.
 func Echo() Answer {
 	return func(x *exchange) bool {
 		io.Copy(x.conn, x.in)
@@ -232,8 +232,7 @@ func Echo() Answer {
 // HangUp closes the connection; over TLS without close_notify.
 func HangUp() Answer { return func(*exchange) bool { return false } }
 
-// Reset closes the connection so that the client sees ECONNRESET, and loses what
-// it has not read.
+// Reset resets the connection: the client gets ECONNRESET, and loses what it has not read.
 func Reset() Answer {
 	return func(x *exchange) bool {
 		switch c := x.raw.(type) {
@@ -246,8 +245,8 @@ func Reset() Answer {
 	}
 }
 
-// InTurn gives the first request the first answer and so on, and the last one to
-// all that follow.
+// InTurn gives the first request the first answer and so on, and the last answer to all
+// requests that follow.
 func InTurn(answers ...Answer) Script {
 	var mu sync.Mutex
 	turn := 0
@@ -260,11 +259,11 @@ func InTurn(answers ...Answer) Script {
 	}
 }
 
-// Always gives the same answer.
+// Always gives each request the same answer.
 func Always(answer Answer) Script { return InTurn(answer) }
 
-// Demand challenges each request without credentials, and gives the other answer
-// to those with some, be they right or wrong.
+// Demand gives challenge to each request without credentials, and answer to each request
+// with credentials, right or wrong.
 func Demand(challenge, answer Answer) Script {
 	return func(req *http.Request) Answer {
 		if req.Header.Get("Proxy-Authorization") == "" {

@@ -1,7 +1,6 @@
-// Package scripted provides a proxy for tests that answers each request with
-// exactly what a script says: for what no well-behaved proxy does, and for what is
-// easier said than configured. Package proxytest has the proxy that verifies
-// credentials.
+// Package scripted provides a proxy for tests that gives each request exactly the answer
+// that a script says, such as answers that no well-behaved proxy gives. The proxy of
+// package proxytest verifies credentials instead.
 package scripted
 
 import (
@@ -24,20 +23,20 @@ type Script func(req *http.Request) Answer
 
 // Config is how a proxy is reached and what it does.
 type Config struct {
-	// Listener is where it listens; Close closes it. [memconn.Network] has
-	// some in memory.
+	// Listener is where the proxy listens; Proxy.Close closes it.
+	// [memconn.Network] has listeners in memory.
 	//
 	// [memconn.Network]: https://pkg.go.dev/github.com/go-proxyauth/go-proxyauth/proxyauth/internal/memconn#Network
 	Listener net.Listener
 
-	// TLS makes an https:// proxy.
+	// TLS makes it an https:// proxy; nil: an http:// proxy.
 	TLS *tls.Config
 
-	// Script is what it says.
+	// Script says how requests are answered.
 	Script Script
 
-	// Dial reaches the origins of requests that [Pass]. It must return when
-	// the context ends.
+	// Dial connects to the origins, for [Pass]. It must return when the
+	// context ends.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// KeepBodies leaves the bodies of requests to the script. Otherwise each
@@ -45,12 +44,13 @@ type Config struct {
 	// an Expect field.
 	KeepBodies bool
 
-	// IdleTimeout ends connections on which no request comes, and nothing
-	// through a tunnel that is received, for so long. Zero is for ever.
+	// IdleTimeout is how long the proxy waits for the next request, or for the
+	// bytes that [Receive] reads, before it closes the connection. Zero means no
+	// limit.
 	IdleTimeout time.Duration
 }
 
-// A Proxy is one that answers by a script.
+// A Proxy answers requests by a script.
 type Proxy struct {
 	config Config
 	ctx    context.Context // ends with the proxy
@@ -59,9 +59,9 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	open     map[net.Conn]struct{}
-	conns    int // ever
+	conns    int // accepted so far
 	requests []*http.Request
-	on       []int // for each of requests the number of its connection
+	on       []int // for each of requests, the number of its connection
 
 	flooded atomic.Int64
 }
@@ -83,15 +83,15 @@ func (p *Proxy) URL() *url.URL {
 	return u
 }
 
-// Requests returns all that were made, in the order in which the script was asked
-// about them.
+// Requests returns all requests so far, in the order in which the script was asked about
+// them.
 func (p *Proxy) Requests() []*http.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.requests)
 }
 
-// RequestsOn returns for each of Requests the number of its connection, from 1.
+// RequestsOn returns, for each of Requests, the number of its connection, from 1.
 func (p *Proxy) RequestsOn() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *Proxy) Authorizations() (values []string) {
 	return values
 }
 
-// Connections returns how many were made.
+// Connections returns how many connections were accepted.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,8 +116,8 @@ func (p *Proxy) Connections() int {
 // Flooded returns how many bytes of [Endless] answers were sent.
 func (p *Proxy) Flooded() int64 { return p.flooded.Load() }
 
-// Close ends the proxy, its connections and all its answers, and waits for its
-// goroutines; a script that waits must have been let go.
+// Close closes the listener and all connections, and waits for the goroutines of the proxy
+// to end. A script that blocks must have been released before.
 func (p *Proxy) Close() {
 	p.config.Listener.Close()
 	p.mu.Lock()
@@ -149,8 +149,8 @@ func (p *Proxy) accept() {
 	}
 }
 
-// opened notes a connection that is to end with the proxy. It reports false, and
-// closes it, if that has ended.
+// opened notes a connection that is to be closed with the proxy. If the proxy has ended,
+// it closes the connection and returns false.
 func (p *Proxy) opened(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,8 +169,8 @@ func (p *Proxy) closed(c net.Conn) {
 	p.mu.Unlock()
 }
 
-// serve answers the requests of a connection. Closing it is closing raw: over TLS
-// there is no close_notify, as when a proxy dies.
+// serve answers the requests of a connection. The caller closes raw, so that there is no
+// close_notify over TLS, as when a proxy dies.
 func (p *Proxy) serve(raw net.Conn, number int) {
 	x := &exchange{p: p, raw: raw, conn: raw}
 	if p.config.TLS != nil {

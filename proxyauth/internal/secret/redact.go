@@ -9,14 +9,15 @@ import (
 	"strings"
 )
 
-// secretFields hold credentials, or what is as good as credentials for a while.
+// secretFields are the fields that hold credentials, or what can be used like credentials
+// for some time.
 var secretFields = [...]string{
 	"Proxy-Authorization", "Proxy-Authentication-Info", "Authorization", "Authentication-Info", "Cookie", "Set-Cookie",
 }
 
-// RedactHeader returns a copy of h for logs: of Proxy-Authorization,
-// Authorization, cookies and the like only the scheme is left. Names of fields
-// count in any case. A nil h gives nil.
+// RedactHeader returns a copy of h for logs, in which credentials and cookies are
+// redacted; of Proxy-Authorization and Authorization the scheme is left. Names of fields
+// are compared without regard to case. A nil h gives nil.
 func RedactHeader(h http.Header) http.Header {
 	safe := h.Clone()
 	for name, values := range safe {
@@ -41,11 +42,11 @@ func redactField(name, value string) string {
 	return value
 }
 
-// RedactAttr is a [slog.HandlerOptions] ReplaceAttr for programs that log
-// requests: it shows an [http.Header] by [RedactHeader], a [url.URL] without its
-// password, of a [*http.Request] and a [*http.Response] the first line, and a
-// string attribute named as one of those fields (in any case, "_" for "-" too)
-// redacted.
+// RedactAttr is a [slog.HandlerOptions] ReplaceAttr for programs that log requests. It
+// replaces an [http.Header] by what [RedactHeader] returns for it, a [url.URL] by one
+// without password, and a [*http.Request] or [*http.Response] by its first line. A
+// string attribute whose key is the name of a field that RedactHeader redacts (in any
+// case, with "_" or "-") is redacted as that field is.
 func RedactAttr(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case http.Header:

@@ -19,14 +19,14 @@ import (
 // Withheld stands where a secret was.
 const Withheld = "REDACTED"
 
-// Sent are the secrets that were sent to a proxy, which may repeat them. The zero
-// value is none.
+// Sent holds the secrets that were sent to a proxy, which may repeat them in its answers.
+// The zero value has none.
 type Sent struct {
 	secrets []string
-	shapes  []string // the same in every shape, longest first; nil: not made yet
+	shapes  []string // the secrets in every encoding, the longest first; nil: not computed yet
 }
 
-// Add notes secrets; empty ones do not count.
+// Add adds secrets; empty ones are ignored.
 func (s *Sent) Add(secrets ...string) {
 	for _, secret := range secrets {
 		if secret != "" {
@@ -35,16 +35,17 @@ func (s *Sent) Add(secrets ...string) {
 	}
 }
 
-// Clone returns the same, to which more can be added without changing s.
+// Clone returns a copy of s.
 func (s *Sent) Clone() Sent { return Sent{secrets: slices.Clone(s.secrets)} }
 
-// Strike returns text without the secrets, in whatever shape they are in it.
+// Strike returns text with REDACTED in place of the secrets, in whatever encoding they are
+// in it.
 func (s *Sent) Strike(text []byte) []byte {
 	if s.shapes == nil && s.secrets != nil {
 		for _, secret := range s.secrets {
 			s.shapes = append(s.shapes, shapes(secret)...)
 		}
-		// The longest first: a part of one may be another.
+		// The longest first, since one may contain another.
 		slices.SortFunc(s.shapes, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 		s.shapes = slices.Compact(s.shapes)
 	}
@@ -61,7 +62,7 @@ func (s *Sent) Strike(text []byte) []byte {
 // StrikeString is Strike for a string.
 func (s *Sent) StrikeString(text string) string { return string(s.Strike([]byte(text))) }
 
-// StrikeAll is Strike for each value of a field.
+// StrikeAll is Strike for several strings.
 func (s *Sent) StrikeAll(values []string) []string {
 	safe := make([]string, len(values))
 	for i, value := range values {
@@ -70,8 +71,8 @@ func (s *Sent) StrikeAll(values []string) []string {
 	return safe
 }
 
-// StrikeCut is Strike for a text that was cut off: the beginning of a secret at its
-// end goes, too.
+// StrikeCut is Strike for a text that was cut off: if it ends with the beginning of a
+// secret, that is removed, too.
 func (s *Sent) StrikeCut(text []byte) []byte {
 	text = s.Strike(text)
 	for _, shape := range s.shapes {
@@ -84,12 +85,12 @@ func (s *Sent) StrikeCut(text []byte) []byte {
 	return text
 }
 
-// shortSecret is the length in bytes below which a secret is struck only where it
-// is a word: as a part of one it would be found everywhere, and its absence tell
-// what it is.
+// shortSecret is the length in bytes below which a secret is struck only where it is a
+// word of its own. Struck inside words, a short secret would spoil most of a text, and the
+// gaps would tell what it is.
 const shortSecret = 4
 
-// shapes returns the forms in which headers and pages repeat a text.
+// shapes returns a text in the encodings in which headers and pages may repeat it.
 func shapes(s string) []string {
 	if len(s) < shortSecret {
 		return []string{s}
@@ -108,7 +109,7 @@ func shapes(s string) []string {
 	}
 }
 
-// lowerPercent writes the percent-encoding of a text with small letters.
+// lowerPercent returns a percent-encoded text with the hexadecimal digits in lower case.
 func lowerPercent(escaped string) string {
 	b := []byte(escaped)
 	for i := range b {
@@ -119,14 +120,14 @@ func lowerPercent(escaped string) string {
 	return string(b)
 }
 
-// strikeWord strikes out a text where no letter or digit touches it.
+// strikeWord strikes out word where no letter or digit is next to it.
 func strikeWord(b []byte, word string) []byte {
 	touches := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 	var out []byte
 	last := rune(' ')
 	for len(b) > 0 {
 		if rest, ok := bytes.CutPrefix(b, []byte(word)); ok && !touches(last) {
-			if next, _ := utf8.DecodeRune(rest); !touches(next) { // nor does the end
+			if next, _ := utf8.DecodeRune(rest); !touches(next) { // RuneError at the end of the text
 				out, b, last = append(out, Withheld...), rest, ' '
 				continue
 			}

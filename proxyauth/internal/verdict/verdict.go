@@ -4,48 +4,52 @@ package verdict
 
 import "net/http"
 
-// A Verdict is what an answer means.
+// A Verdict is what an answer means. The zero Verdict is none.
 type Verdict int
 
 const (
 	// NotSent: nothing by which a directory could check a password went out.
-	NotSent Verdict = iota
+	NotSent Verdict = iota + 1
 
 	// Passed: the proxy took the credentials.
 	Passed
 
-	// Nothing: the answer is about something else, and may be the origin's.
+	// Nothing: the answer says nothing about the credentials, and may be the origin's.
 	Nothing
 
-	// Unclear: this may be a refusal in other words, or not.
+	// Unclear: the answer may be a refusal of the credentials, or not.
 	Unclear
+
+	// UnclearTarget: the same, but mostly the reason is the target: the proxy's policy, or
+	// that it is slow.
+	UnclearTarget
 
 	// Asked: the proxy asks for credentials of another realm.
 	Asked
 
-	// Renew: the credentials are right as far as is known, and are to be sent once
-	// more for a fresh challenge.
+	// Renew: the credentials may be right, and are to be sent once more, in answer to a
+	// fresh challenge.
 	Renew
 
 	// Refused: the proxy refused the credentials.
 	Refused
 )
 
-var names = [...]string{"not sent", "passed", "nothing", "unclear", "asked", "renew", "refused"}
+var names = [...]string{"", "not sent", "passed", "nothing", "unclear", "unclear: target", "asked", "renew", "refused"}
 
 func (v Verdict) String() string { return names[v] }
 
-// A Leg is what went to the proxy.
+// A Leg is one message to the proxy, as far as it matters for what the answer means.
 type Leg struct {
-	// Shown: the leg carried what lets a directory check the password: the field of
-	// Basic or Digest, a type 3, or a ticket in its place. False, too, if it did not
-	// leave: a malformed token before it, a dial error, a body that was gone.
+	// Shown: the leg carried credentials that somebody can check: the field of Basic or
+	// Digest, an NTLM type 3, or a ticket. It is false, too, if the leg was not sent, for
+	// instance after a malformed token of the proxy or a dial error.
 	Shown bool
 
-	Tunnel bool // CONNECT; else a forwarded request
+	Tunnel bool // the leg is a CONNECT; otherwise a forwarded request
 
-	// Answered: this leg, or one before it, answered a challenge of the proxy, or had
-	// what the proxy is known to need: credentials that had passed before.
+	// Answered: this leg, or one before it, answered a challenge of the proxy, or
+	// carried credentials that had passed before.
 	Answered bool
 
 	// ProofByRealm: the proof depends on the realm, as that of Digest does.
@@ -55,15 +59,16 @@ type Leg struct {
 	// so that a fresh challenge may be all that the proxy wants.
 	Settled bool
 
-	// Renewed and Asked: this leg was already sent for that verdict.
+	// Renewed, Asked: this leg was sent since the answer to the one before it meant
+	// Renew, or Asked.
 	Renewed, Asked bool
 }
 
 // An Answer is what came back.
 type Answer struct {
-	// Ended: there is no answer. The connection was closed or reset, the time was
-	// over, or the request was canceled.
-	Ended bool
+	// Ended: there is no answer. The connection was closed or reset, a timeout ended
+	// the wait, or the request was canceled. GaveUp: it was one of the last two.
+	Ended, GaveUp bool
 
 	Status   int
 	Unproven bool // the proxy's proof of itself is wrong (rspauth, AP-REP)
@@ -73,8 +78,8 @@ type Answer struct {
 // A Demand is what a 407 demands, compared with what the leg answered.
 type Demand struct {
 	Challenged bool // it has a challenge that is well-formed
-	Familiar   bool // it offers something of what the proxy offered at first
-	OtherRealm bool // of the scheme in use
+	Familiar   bool // it offers a scheme that the proxy offered at first
+	OtherRealm bool // its challenge for the scheme in use has another realm
 	OtherPair  bool // the credential source has another pair for that realm
 	Stale      bool // stale=true
 	Fresh      bool // another nonce, algorithm, qop or opaque, or the nonce count was overtaken
@@ -87,6 +92,8 @@ func Of(l Leg, a Answer) Verdict {
 	switch {
 	case !l.Shown:
 		return NotSent
+	case a.Ended && a.GaveUp:
+		return UnclearTarget
 	case a.Ended:
 		return Unclear
 	case a.Unproven:
@@ -124,8 +131,10 @@ func ofConnect(status int) Verdict {
 	switch {
 	case status/100 == 2:
 		return Passed
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case status == http.StatusUnauthorized:
 		return Unclear
+	case status == http.StatusForbidden:
+		return UnclearTarget
 	}
 	return Nothing
 }

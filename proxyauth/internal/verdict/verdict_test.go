@@ -91,12 +91,13 @@ func TestOf(t *testing.T) {
 		{"407, and the session has passed", settled, demand(same), Refused, Refused},
 
 		{"401", nil, status(401), Unclear, Nothing},
-		{"403", nil, status(403), Unclear, Nothing},
+		{"403", nil, status(403), UnclearTarget, Nothing},
 		{"500", nil, status(500), Nothing, Nothing},
 		{"503", nil, status(503), Nothing, Nothing},
 		{"511", nil, status(511), Nothing, Nothing},
 
-		{"the connection ends, the time is over, or the request is canceled", nil, Answer{Ended: true}, Unclear, Unclear},
+		{"the connection ends", nil, Answer{Ended: true}, Unclear, Unclear},
+		{"the time is over, or the request is canceled", nil, Answer{Ended: true, GaveUp: true}, UnclearTarget, UnclearTarget},
 		{"the same in a 407", nil, Answer{Ended: true, Status: 407}, Unclear, Unclear},
 	} {
 		t.Run(row.name, func(t *testing.T) {
