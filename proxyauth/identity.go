@@ -35,25 +35,29 @@ const goodFor = 5 * time.Minute
 func (r *route) credentials(ctx context.Context, s scheme.Scheme, realm string) (c scheme.Credentials, from string, err error) {
 	c, from, err = r.ask(ctx, s, realm)
 	works := err == nil || errors.Is(err, ErrNoCredentials)
-	if works && !r.failed.Load() {
+	if works && !r.failed.Load() || !works && ctx.Err() != nil {
 		return c, from, err
 	}
-	var passed *demand.Plan // of the credentials of this source that passed last
+	var passed *demand.Plan // by credentials of this source; the one for most targets
+	var since time.Time
+	var first bool
+	now := time.Now()
 	for _, p := range r.demand.Load().Plans {
-		if p.From == from && p.Trusted() && (realm == "" || p.Realm == "" || p.Realm == realm) {
-			if works {
-				p.SourceWorks()
-			} else if passed == nil {
-				passed = p
-			}
+		switch {
+		case p.From != from || !p.Trusted() || realm != "" && p.Realm != "" && p.Realm != realm:
+		case works:
+			p.SourceWorks()
+		case passed == nil:
+			passed = p
+			since, first = p.SourceFails(now)
+		default: // it does not come back when the first one has gone
+			p.SourceFails(now)
 		}
 	}
-	if passed == nil || ctx.Err() != nil {
+	if passed == nil {
 		return c, from, err
 	}
 	r.failed.Store(true)
-	now := time.Now()
-	since, first := passed.SourceFails(now)
 	if first {
 		r.log.LogAttrs(ctx, slog.LevelWarn, "proxy: the credential source failed",
 			slog.String("proxy", r.name), slog.String("source", from), slog.Any("error", err))
