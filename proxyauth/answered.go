@@ -228,6 +228,9 @@ func (x *exchange) challenged(reply carrier.Reply) error {
 	case reading.Err != nil:
 		return x.failed(reading.Err)
 	case reading.More:
+		if x.messages++; x.messages == maxLegs {
+			return x.failed(&scheme.Failure{Err: errors.New("the proxy does not end the handshake")})
+		}
 		return nil
 	}
 	if x.leg.Authorization != nil && !x.p.Nature.Connection {

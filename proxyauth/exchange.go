@@ -30,6 +30,7 @@ type exchange struct {
 	leg        leg         // the one that is prepared, or was sent last
 	rounds     int         // bounded by 2*maxLegs: legs and attempts at one, without those inside a handshake
 	handshakes int         // begun; bounded by maxLegs
+	messages   int         // of the proxy in this handshake; bounded by maxLegs
 
 	probed  bool // an OPTIONS without credentials has passed
 	ready   bool // an OPTIONS has passed in a handshake: the next leg is the request itself, on the same connection
@@ -218,7 +219,7 @@ func (x *exchange) open() error {
 		return &scheme.Failure{Err: errors.New("the proxy does not keep its connections authenticated")}
 	}
 	x.talk = x.p.Session.Talk(x.req.Context(), scheme.Peer{Host: x.r.url.Hostname(), TLS: c.TLS}, x.req, false)
-	x.leg.begins = true
+	x.leg.begins, x.messages = true, 0
 	return nil
 }
 
