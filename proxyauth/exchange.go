@@ -114,7 +114,9 @@ func (x *exchange) begin() error {
 			x.p = p
 			return nil
 		}
-		if d.Offers != nil || x.r.unasked() {
+		d = x.r.demand.Load() // the plan may have been dropped
+		unplanned := d.Unplanned(x.target)
+		if !unplanned && (d.Offers != nil || x.r.unasked()) {
 			ready, err := x.choose()
 			if ready || err != nil {
 				return err
@@ -123,7 +125,7 @@ func (x *exchange) begin() error {
 		// The proxy is asked. As long as nothing is known of it, one request does, and
 		// the others wait for what it learns.
 		x.p = x.r.bare
-		if late || d.Asked && d.Offers == nil { // something is known, but no challenge
+		if late || unplanned || d.Asked && d.Offers == nil { // something is known, but no challenge
 			return nil
 		}
 		var err error

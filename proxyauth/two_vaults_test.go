@@ -40,11 +40,13 @@ func TestOneVaultFails(t *testing.T) {
 				requireOK(t, tr, w.HTTP.URL)
 				requireOK(t, tr, other.HTTP.URL)
 			}
+			refused := p.Refused("alice")
 			for range 3 {
 				_, _, err := fetch(tr, other.HTTP.URL)
 				require.ErrorIs(t, err, errVault)
 				requireOK(t, tr, w.HTTP.URL)
 			}
+			require.Equal(t, refused, p.Refused("alice"), "one's password was sent to the other realm")
 			two.fails(nil)
 		}
 	})

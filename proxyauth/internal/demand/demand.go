@@ -172,17 +172,19 @@ func (d *Demand) IsBare(target string) bool { return d.bare[target] }
 
 // PlanFor returns the plan in force for the target, or nil.
 func (d *Demand) PlanFor(target string) *Plan {
-	if len(d.Plans) == 0 {
-		return nil
-	}
-	if realm, several := d.realms[target]; several {
-		for _, p := range d.Plans {
-			if p.Realm == realm {
-				return p
-			}
+	realm, several := d.realms[target]
+	for _, p := range d.Plans {
+		if !several || p.Realm == realm {
+			return p
 		}
 	}
-	return d.Plans[0]
+	return nil
+}
+
+// Unplanned reports whether the target is of another realm than all plans in force. They
+// would be refused for it, so the proxy is to be asked.
+func (d *Demand) Unplanned(target string) bool {
+	return len(d.Plans) > 0 && d.PlanFor(target) == nil
 }
 
 // Find returns the plan that answers by the scheme with these credentials, or nil. The

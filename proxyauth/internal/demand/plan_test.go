@@ -166,3 +166,20 @@ func TestSourceFails(t *testing.T) {
 	require.True(t, first)
 	require.True(t, begin.Add(time.Hour).Equal(since))
 }
+
+// A target is unplanned where all plans are for other realms than its own.
+func TestUnplanned(t *testing.T) {
+	var k Known
+	require.False(t, k.Load().Unplanned("b"), "nothing is known")
+	alice, bob := plan("Digest", "world", "alice"), plan("Digest", "intranet", "bob")
+	for _, f := range []Fact{{What: Passed, Plan: alice, Target: "a"}, {What: Passed, Plan: bob, Target: "b"}} {
+		k.Learn(f)
+	}
+	require.False(t, k.Load().Unplanned("b"))
+	k.Learn(Fact{What: Dropped, Plan: bob})
+	require.True(t, k.Load().Unplanned("b"))
+	require.False(t, k.Load().Unplanned("a"))
+	require.False(t, k.Load().Unplanned("c"), "its realm is not known")
+	k.Learn(Fact{What: Dropped, Plan: alice})
+	require.False(t, k.Load().Unplanned("b"), "no plan at all")
+}

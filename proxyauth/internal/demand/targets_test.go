@@ -132,7 +132,7 @@ func TestRealms(t *testing.T) {
 			alice@world passes at a
 			bob@intranet passes at b
 			bob@intranet is dropped : bob@intranet
-			for b : alice@world
+			for b : none
 			of alice@world b :
 			carol@intranet is adopted
 			for b : carol@intranet
