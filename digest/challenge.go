@@ -9,11 +9,11 @@ import (
 // A Challenge is what a server or proxy asks for (RFC 7616 §3.3). The strings
 // are as received, without quotes and escapes.
 type Challenge struct {
-	Realm     string   // required
-	Nonce     string   // required
+	Realm     string   // "" also when absent, which RFC 7616 forbids
+	Nonce     string   // never empty
 	Opaque    string   // echoed when HasOpaque
 	HasOpaque bool     // an empty opaque is echoed too
-	Algorithm string   // as written by the peer; "" when absent, which means MD5
+	Algorithm string   // as written by the peer; "" when absent or empty, which means MD5
 	QOP       []string // in lower case, in order; nil when absent (RFC 2069)
 	Stale     bool     // the nonce was too old, the credentials were right
 	UserHash  bool     // the user name is wanted hashed (RFC 7616 §3.4.4)
@@ -24,15 +24,12 @@ type Challenge struct {
 // and asks for what this package does not know.
 var ErrUnsupported = errors.New("not supported")
 
-// ParseChallenge reads the parameters of a Digest challenge. A missing realm
-// or nonce is an error. Unknown parameters, and domain, are ignored.
+// ParseChallenge reads the parameters of a Digest challenge. A missing nonce is an error. A
+// missing realm is read as an empty one, as curl and Chromium do. Unknown parameters, and
+// domain, are ignored.
 func ParseChallenge(params Params) (Challenge, error) {
-	var c Challenge
-	var ok bool
-	if c.Realm, ok = params.Lookup("realm"); !ok {
-		return c, errors.New("digest: challenge without realm")
-	}
-	if c.Nonce = params.Get("nonce"); c.Nonce == "" {
+	c := Challenge{Realm: params.Get("realm"), Nonce: params.Get("nonce")}
+	if c.Nonce == "" {
 		return c, errors.New("digest: challenge without nonce")
 	}
 	c.Opaque, c.HasOpaque = params.Lookup("opaque")

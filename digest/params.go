@@ -3,6 +3,7 @@ package digest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,8 +22,17 @@ const maxParams = 32
 var (
 	errNoParam      = errors.New("not a parameter")
 	errUnterminated = errors.New("a quoted value does not end")
+	errNoComma      = errors.New("no comma after the value")
 	errTooMany      = fmt.Errorf("more than %d parameters", maxParams)
 )
+
+// decisive are the parameters that decide what is proved, and how. Two values of one may
+// be from two senders, or from one who wants the weaker proof.
+var decisive = []string{
+	"nonce", "algorithm", "qop", "userhash", // of a challenge
+	"username", "username*", "uri", "response", "cnonce", "nc", // of an answer to it
+	"nextnonce", "rspauth", // of Authentication-Info
+}
 
 // Lookup returns the value of the parameter name, in any case, and whether it
 // was there.
@@ -41,64 +51,156 @@ func (p Params) Get(name string) string {
 	return value
 }
 
-// Add returns p with one more parameter. A name that p already has is an
-// error (RFC 9110 §11.2: each name once), and so are more than 32 parameters.
+// Add returns p with one more parameter; like append, it may change p. Where p has the
+// name already, which RFC 9110 §11.2 forbids, the later value counts, as in curl and
+// Chromium. It is an error for nonce, and, where the two values differ, for each other
+// parameter that decides what is proved and how: algorithm, qop, userhash, username,
+// username*, uri, response, cnonce, nc, nextnonce and rspauth. More than 32 parameters
+// are an error.
 func (p Params) Add(param Param) (Params, error) {
-	if _, dup := p.Lookup(param.Name); dup {
-		return p, fmt.Errorf("parameter %.40q occurs twice", param.Name)
-	}
-	if len(p) >= maxParams {
+	name := strings.ToLower(param.Name)
+	i := slices.IndexFunc(p, func(old Param) bool { return strings.EqualFold(old.Name, name) })
+	switch {
+	case i < 0 && len(p) >= maxParams:
 		return p, errTooMany
+	case i < 0:
+		return append(p, param), nil
+	case slices.Contains(decisive, name) && (name == "nonce" || p[i].Value != param.Value):
+		return p, fmt.Errorf("parameter %.40q occurs twice", name)
 	}
-	return append(p, param), nil
+	p[i].Value = param.Value
+	return p, nil
 }
 
-// ParseParams parses a comma-separated list of auth-params: the value of an
-// Authentication-Info or Proxy-Authentication-Info field (RFC 7615), or what
-// follows the scheme in a challenge. Empty list elements are skipped. On an
-// error the parameters before it are returned too.
+// ParseParams parses a list of auth-params: the value of an Authentication-Info or
+// Proxy-Authentication-Info field (RFC 7615), or what follows the scheme in a challenge.
+// It reads each as [ScanParam] does, and adds it as [Params.Add] does. Empty list
+// elements are skipped. On an error the parameters before it are returned too.
 func ParseParams(s string) (Params, error) {
 	var params Params
 	for {
-		s = strings.TrimLeft(s, " \t,")
+		s = strings.TrimLeft(s, blanks+",")
 		if s == "" {
 			return params, nil
 		}
 		param, rest, err := ScanParam(s)
+		if err == nil {
+			params, err = params.Add(param)
+		}
 		if err != nil {
-			return params, fmt.Errorf("digest: %w", err)
-		}
-		rest = strings.TrimLeft(rest, " \t")
-		if rest != "" && rest[0] != ',' {
-			return params, fmt.Errorf("digest: no comma after parameter %.40q", param.Name)
-		}
-		if params, err = params.Add(param); err != nil {
 			return params, fmt.Errorf("digest: %w", err)
 		}
 		s = rest
 	}
 }
 
-// ScanParam reads one auth-param from the front of s (RFC 9110 §11.2: the
-// value a token or a quoted-string, white space allowed around "=") and
-// returns what follows it. An error names what is wrong and never the value.
+const (
+	blanks     = " \t"
+	separators = blanks + ";" // what some servers write between parameters
+)
+
+// ScanParam reads one auth-param from the front of s (RFC 9110 §11.2: the value a token or
+// a quoted-string, white space allowed around "="), and returns what is to be read after
+// it: "", or a comma and what follows.
+//
+// As curl and Chromium do, it also reads what no standard allows:
+//
+//   - blanks, a semicolon or nothing in place of the comma (realm="r" nonce="n"); the
+//     rest then begins with the next parameter;
+//   - without quotes, an empty value, one with octets that no token has
+//     (nonce=TmV0/d29yaw==), and one with blanks in it, which ends at the comma
+//     (realm=my office);
+//   - a quoted value without its end, or with quotes in it (realm="my "big" office").
+//
+// Where such a value has a comma, an equals sign or a quote that may begin something else,
+// it is an error. An error names what is wrong and never the value; rest is s then.
 func ScanParam(s string) (param Param, rest string, err error) {
-	name, rest := ScanToken(s)
-	rest = strings.TrimLeft(rest, " \t")
-	if name == "" || rest == "" || rest[0] != '=' {
+	name, value, ok := scanName(s)
+	if !ok {
 		return Param{}, s, errNoParam
 	}
-	param.Name = strings.ToLower(name)
-	rest = strings.TrimLeft(rest[1:], " \t")
-	if rest != "" && rest[0] == '"' {
-		param.Value, rest, err = scanQuoted(rest)
-		return param, rest, err
+	scan := scanUnquoted
+	if strings.HasPrefix(value, `"`) {
+		scan = scanQuoted
 	}
-	param.Value, rest = ScanToken(rest)
-	if param.Value == "" {
-		return param, rest, fmt.Errorf("parameter %.40q has no value", param.Name)
+	param.Name = strings.ToLower(name)
+	if param.Value, rest, err = scan(value); err != nil {
+		return Param{}, s, fmt.Errorf("parameter %.40q: %w", name, err)
 	}
 	return param, rest, nil
+}
+
+// scanName reads the name of an auth-param and all that stands before its value.
+func scanName(s string) (name, value string, ok bool) {
+	name, value = ScanToken(s)
+	value, ok = strings.CutPrefix(strings.TrimLeft(value, blanks), "=")
+	return name, strings.TrimLeft(value, blanks), ok && name != ""
+}
+
+// scanEnd returns what is to be read after a parameter that ends before s. It reports
+// whether one can end there.
+func scanEnd(s string) (rest string, ok bool) {
+	rest = strings.TrimLeft(s, separators)
+	if rest != "" && rest[0] != ',' {
+		_, _, ok = scanName(rest)
+		return rest, ok
+	}
+	return rest, true
+}
+
+// scanUnquoted reads a value that does not begin with a quote.
+func scanUnquoted(s string) (value, rest string, err error) {
+	end := strings.IndexAny(s, separators+`,"`)
+	if end < 0 {
+		return s, "", nil
+	}
+	if rest, ok := scanEnd(s[end:]); ok {
+		return s[:end], rest, nil
+	}
+	value, rest = ScanElement(s) // of several words
+	if strings.ContainsAny(value, `"=`) {
+		return "", "", errNoComma
+	}
+	return strings.TrimRight(value, separators), rest, nil
+}
+
+// scanQuoted reads a value that begins with a quote, and undoes its escapes. Octets beyond
+// ASCII are kept as they are.
+func scanQuoted(s string) (value, rest string, err error) {
+	end := quotedEnd(s)
+	err = errUnterminated
+	if end != 0 {
+		if rest, ok := scanEnd(s[end:]); ok {
+			return unescape(s[1 : end-1]), rest, nil
+		}
+		err = errNoComma
+	}
+	// A quote that does not end, or more text at once behind it: the element is the value if
+	// nothing in it may be something else.
+	value, rest = ScanElement(s)
+	value, ends := strings.CutSuffix(strings.TrimRight(value[1:], separators), `"`)
+	if strings.ContainsAny(value, ",=") || end != 0 && (!ends || strings.IndexByte(separators, s[end]) >= 0) {
+		return "", "", err
+	}
+	return unescape(value), rest, nil
+}
+
+// ScanElement reads a list element (RFC 9110 §5.6.1) from the front of s, and returns the
+// comma after it with what follows. A comma in a quoted-string does not end it.
+func ScanElement(s string) (element, rest string) {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case ',':
+			return s[:i], s[i:]
+		case '"':
+			n := quotedEnd(s[i:])
+			if n == 0 {
+				return s, ""
+			}
+			i += n - 1
+		}
+	}
+	return s, ""
 }
 
 // ScanToken reads a token (RFC 9110 §5.6.2), which may be empty, from the
@@ -119,32 +221,28 @@ func isTokenByte(c byte) bool {
 	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
 
-// scanQuoted reads the quoted-string (RFC 9110 §5.6.4) at the front of s and
-// undoes its escapes. Octets beyond ASCII are kept as they are.
-func scanQuoted(s string) (value, rest string, err error) {
-	escaped := false
+// quotedEnd returns the length of the quoted-string (RFC 9110 §5.6.4) at the front of s, or
+// 0 if it does not end.
+func quotedEnd(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '"':
-			value = s[1:i]
-			if escaped {
-				value = unescape(value)
-			}
-			return value, s[i+1:], nil
+			return i + 1
 		case '\\':
-			escaped = true
 			i++
 		}
 	}
-	return "", "", errUnterminated
+	return 0
 }
 
-// unescape takes away the backslashes of quoted-pairs. After each of them
-// scanQuoted has seen another character.
+// unescape takes away the backslashes of quoted-pairs.
 func unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' {
+		if s[i] == '\\' && i+1 < len(s) {
 			i++
 		}
 		b = append(b, s[i])

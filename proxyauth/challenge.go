@@ -36,10 +36,18 @@ func (c Challenge) HasParam(name string) bool {
 // commas and scheme names.
 //
 // It returns the well-formed challenges, and an error that says what is wrong with the
-// malformed ones; the error is nil if there are none. A challenge is malformed if it has
-// a parameter twice, more than 32 parameters, a quote that does not end, or text that is
-// no parameter, or if it lacks a parameter that its scheme requires (realm for Basic;
-// realm and nonce for Digest). Unknown schemes and unknown parameters are not errors.
+// malformed ones; the error is nil if there are none. Unknown schemes and unknown
+// parameters are not errors.
+//
+// What many proxies do is excused as curl and Chromium excuse it: a missing realm, blanks
+// and semicolons in place of commas, values without quotes or without the last one, and
+// parameters that occur twice, of which the later counts. See [digest.ScanParam] and
+// [digest.Params.Add], and guides/challenges.md for examples. A challenge is malformed all
+// the same if it has more than 32 parameters, a nonce twice, two different values of
+// another parameter that decides what is proved, or text that may be another challenge, if
+// Digest has no nonce, and if Basic may be a word of a text: if something else than
+// parameters follows, or nothing follows and something else than names of schemes stands
+// before it in its field.
 //
 // Fields beyond 64 KiB in all, and challenges after the 32nd, are not read; the error
 // says so.

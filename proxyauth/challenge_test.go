@@ -10,10 +10,10 @@ import (
 )
 
 // R1, R4: what a proxy demands, for programs that look at it themselves. The schemes
-// of this package say what they require.
+// of this package say what they require, and a realm may be missing all the same (R42).
 func TestParseChallenges(t *testing.T) {
-	got, err := proxyauth.ParseChallenges([]string{`Newauth, NTLM TlRM, digest Realm="a\"b", Nonce=n`, `Basic charset="UTF-8"`, `Digest realm=r`})
-	require.ErrorContains(t, err, `proxyauth: malformed "Basic" challenge: no realm`)
+	got, err := proxyauth.ParseChallenges([]string{`Newauth, NTLM TlRM, digest Realm="a\"b", Nonce=n`, `Basic "r"`, `Digest realm=r`})
+	require.ErrorContains(t, err, `proxyauth: malformed "Basic" challenge: not a parameter`)
 	require.ErrorContains(t, err, `proxyauth: malformed "Digest" challenge: no nonce`)
 	require.Len(t, got, 3)
 	require.Equal(t, "Newauth", got[0].Scheme)
@@ -26,6 +26,11 @@ func TestParseChallenges(t *testing.T) {
 	got, err = proxyauth.ParseChallenges([]string{"NTLM TlRM, Negotiate"})
 	require.NoError(t, err)
 	require.Equal(t, []proxyauth.Challenge{{Scheme: "NTLM", Token68: "TlRM"}, {Scheme: "Negotiate"}}, got, "as a program's test may write them")
+
+	got, err = proxyauth.ParseChallenges([]string{"Basic"})
+	require.NoError(t, err)
+	require.Equal(t, []proxyauth.Challenge{{Scheme: "Basic"}}, got)
+	require.False(t, got[0].HasParam("realm"))
 
 	got, err = proxyauth.ParseChallenges(nil)
 	require.NoError(t, err)

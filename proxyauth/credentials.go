@@ -36,7 +36,8 @@ type CredentialRequest struct {
 	Scheme string
 
 	// Realm is the realm of the proxy's challenge, as received; "" where the
-	// scheme has none, or when Basic is sent without waiting for a challenge.
+	// scheme or the challenge has none, or when Basic is sent without waiting for a
+	// challenge.
 	Realm string
 
 	// Rejected are the credentials that may not be sent to this proxy now, by any

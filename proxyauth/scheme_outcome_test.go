@@ -88,13 +88,13 @@ var outcomeTests = map[string]struct {
 			`Negotiate: not among Transport.Schemes; x-Other: not among Transport.Schemes`,
 	},
 	"malformed": {
-		script:  challenging(`a="b"`, "Digest realm=r", "Basic", "Digest realm=r", "Bearer"),
+		script:  challenging(`a="b"`, "Digest realm=r", "Basic realm", "Digest realm=r", "Bearer"),
 		schemes: `Bearer+ not among Transport.Schemes, Digest malformed "Digest" challenge: no nonce, Basic malformed "Basic" challenge: no realm`,
 		text: `offered: Bearer; Bearer: not among Transport.Schemes; malformed "Digest" challenge: no nonce; ` +
 			`malformed "Basic" challenge: no realm; malformed challenge: a parameter without a scheme`,
 	},
 	"malformed, and another of the scheme": {
-		script:  challenging("Basic", "Basic realm=r"),
+		script:  challenging("Basic realm", "Basic realm=r"),
 		change:  func(tr *proxyauth.Transport) { tr.ForbidCleartextBasic = true },
 		schemes: `Basic+ malformed "Basic" challenge: no realm; forbidden by Transport.ForbidCleartextBasic`,
 		text:    `offered: Basic, realm "r"; malformed "Basic" challenge: no realm; Basic: forbidden by Transport.ForbidCleartextBasic`,

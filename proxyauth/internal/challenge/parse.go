@@ -50,8 +50,13 @@ const (
 
 // Parse reads the values of the Proxy-Authenticate fields of one response, in order.
 // It returns the well-formed challenges, and an error that joins a [*Malformed] for each
-// malformed one. required returns the parameters that a challenge of a scheme must have;
-// the scheme's name is as the proxy wrote it.
+// malformed one. What is well-formed is said by [digest.ScanParam] and [digest.Params.Add],
+// which excuse what curl and browsers excuse.
+//
+// required returns the parameters that the standard of a scheme demands of its challenges;
+// the scheme's name is as the proxy wrote it. A missing realm is excused, except where the
+// name may be a word of a text without quotes: where it is followed by a token, or by
+// nothing and something else than names stands before it in its field.
 func Parse(fields []string, required func(scheme string) []string) ([]Challenge, error) {
 	p := parser{required: required}
 	size := 0
@@ -78,35 +83,37 @@ type parser struct {
 	errs    []error
 	current *Challenge // to which parameters are added; nil: none has begun
 	bad     bool       // current is malformed, and its error is in errs
+	behind  bool       // something else than names stands before current in its field
 	seen    int        // challenges begun
 }
 
 // field reads one field value. It returns false when no more should be read.
 func (p *parser) field(s string) bool {
+	behind := false // something else than names has been read
 	for {
 		s = strings.TrimLeft(s, " \t,")
 		if s == "" {
 			return true
 		}
 		token, rest := digest.ScanToken(s)
-		afterSpace := strings.TrimLeft(rest, " \t")
-		if token != "" && !strings.HasPrefix(afterSpace, "=") {
+		text := strings.TrimLeft(rest, " \t")
+		if token != "" && !strings.HasPrefix(text, "=") {
 			if !p.begin(token) {
 				return false
 			}
-			s = afterSpace
-			if len(afterSpace) == len(rest) && rest != "" && rest[0] != ',' {
-				p.malformed(errors.New("unexpected text after the scheme"))
-				s = skipElement(rest)
+			p.behind = behind
+			element, next := digest.ScanElement(text)
+			element = strings.TrimRight(element, " \t")
+			if element == "" || len(text) < len(rest) && p.isToken68(element) {
+				p.current.Token68 = element
+				behind = behind || element != ""
+				s = next
 				continue
 			}
-			if token68, rest := scanToken68(s); token68 != "" {
-				p.current.Token68 = token68
-				s = rest
-			}
-			continue
+			s = text
 		}
 		s = p.param(s)
+		behind = true
 	}
 }
 
@@ -124,14 +131,10 @@ func (p *parser) begin(scheme string) bool {
 // param reads a parameter of the current challenge and returns what follows.
 func (p *parser) param(s string) string {
 	param, rest, err := digest.ScanParam(s)
-	if err == nil {
-		if rest = strings.TrimLeft(rest, " \t"); rest != "" && rest[0] != ',' {
-			err = errors.New("no comma after a parameter")
-		}
-	}
 	if err != nil {
 		p.malformed(err)
-		return skipElement(s)
+		_, rest = digest.ScanElement(s)
+		return rest
 	}
 	switch {
 	case p.current == nil:
@@ -150,7 +153,10 @@ func (p *parser) param(s string) string {
 func (p *parser) finish() {
 	c := p.current
 	if c != nil && !p.bad {
-		missing := slices.IndexFunc(p.required(c.Scheme), func(name string) bool { return !c.Has(name) })
+		word := c.Token68 != "" || p.behind && len(c.Params) == 0
+		missing := slices.IndexFunc(p.required(c.Scheme), func(name string) bool {
+			return !c.Has(name) && (name != "realm" || word)
+		})
 		if missing >= 0 {
 			p.malformed(errors.New("no " + p.required(c.Scheme)[missing]))
 		} else {
@@ -176,39 +182,12 @@ func (p *parser) fail(scheme string, err error) {
 	p.errs = append(p.errs, &Malformed{fmt.Sprintf("%.40s", scheme), err})
 }
 
-// scanToken68 reads a token68 (RFC 9110 §11.2) that fills its list element.
-func scanToken68(s string) (token, rest string) {
-	i := 0
-	for i < len(s) && isToken68Byte(s[i]) {
-		i++
-	}
-	for i < len(s) && s[i] == '=' {
-		i++
-	}
-	rest = strings.TrimLeft(s[i:], " \t")
-	if rest != "" && rest[0] != ',' {
-		return "", s
-	}
-	return s[:i], rest
+// isToken68 reports whether s, which follows the scheme's name, is a token68 (RFC 9110
+// §11.2). Where the scheme requires parameters, "realm=" is one without a value.
+func (p *parser) isToken68(s string) bool {
+	token := strings.TrimRight(s, "=")
+	return token != "" && strings.TrimLeft(token, token68) == "" &&
+		(len(token) == len(s) || len(p.required(p.current.Scheme)) == 0)
 }
 
-func isToken68Byte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0
-}
-
-// skipElement returns s from the comma that ends its first list element; a
-// comma in a quoted string does not.
-func skipElement(s string) string {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quoted:
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ',' && !quoted:
-			return s[i:]
-		}
-	}
-	return ""
-}
+const token68 = "-._~+/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -3,11 +3,13 @@ package challenge_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/go-proxyauth/digest"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
@@ -28,7 +30,8 @@ func required(scheme string) []string {
 	return nil
 }
 
-// R1, R2, R3, R4, R5: the challenges of a response, one or more in a field.
+// R1, R2, R3, R4, R5, R42: the challenges of a response, one or more in a field. More shapes
+// are in guides/challenges.md.
 func TestParse(t *testing.T) {
 	type m = map[string]string
 	for name, test := range map[string]struct {
@@ -53,16 +56,27 @@ func TestParse(t *testing.T) {
 		"unknown parameter": {[]string{`Basic realm="r", x-new="y"`}, []wantChallenge{{"Basic", "", m{"realm": "r", "x-new": "y"}}}, nil},
 		"continued":         {[]string{`Digest realm="r"`, `nonce="n"`}, []wantChallenge{{"Digest", "", m{"realm": "r", "nonce": "n"}}}, nil},
 
-		"duplicate":         {[]string{`Digest realm="a", REALM="b", nonce="n", Basic realm="x"`}, []wantChallenge{{"Basic", "", m{"realm": "x"}}}, []string{"Digest", "twice"}},
+		"duplicate realm":   {[]string{`Digest realm="a", REALM="b", nonce="n"`}, []wantChallenge{{"Digest", "", m{"realm": "b", "nonce": "n"}}}, nil},
+		"duplicate nonce":   {[]string{`Digest realm="a", nonce="n", NONCE="n", Basic realm="x"`}, []wantChallenge{{"Basic", "", m{"realm": "x"}}}, []string{"Digest", "twice"}},
 		"unterminated":      {[]string{`Digest realm="a, nonce=n`, `Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"Digest", "does not end"}},
-		"missing realm":     {[]string{`Basic`, `NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Basic", "no realm"}},
+		"no realm":          {[]string{`Basic`, `Basic charset=x, Digest nonce=n`}, []wantChallenge{{"Basic", "", nil}, {"Basic", "", m{"charset": "x"}}, {"Digest", "", m{"nonce": "n"}}}, nil},
+		"after names":       {[]string{`Newauth, NTLM, Basic, Basic`}, []wantChallenge{{"Newauth", "", nil}, {"NTLM", "", nil}, {"Basic", "", nil}, {"Basic", "", nil}}, nil},
+		"after parameters":  {[]string{`Newauth a=b, Basic, NTLM`, `Basic`}, []wantChallenge{{"Newauth", "", nil}, {"NTLM", "", nil}, {"Basic", "", nil}}, []string{"Basic", "no realm"}},
+		"after a token":     {[]string{`Newauth x, Basic, Basic a=b`}, []wantChallenge{{"Newauth", "x", nil}, {"Basic", "", m{"a": "b"}}}, []string{"Basic", "no realm"}},
+		"after garbage":     {[]string{`@, Basic, NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Basic", "no realm"}},
+		"Basic with token":  {[]string{`Basic realm, NTLM realm=`}, []wantChallenge{{"NTLM", "realm=", nil}}, []string{"Basic", "no realm"}},
+		"empty realm":       {[]string{`Basic realm=, NTLM`}, []wantChallenge{{"Basic", "", m{"realm": ""}}, {"NTLM", "", nil}}, nil},
+		"no comma":          {[]string{`Digest realm="r" nonce="n"; qop=auth, NTLM`}, []wantChallenge{{"Digest", "", m{"realm": "r", "nonce": "n", "qop": "auth"}}, {"NTLM", "", nil}}, nil},
+		"blanks in a value": {[]string{`Basic realm=my office, NTLM`}, []wantChallenge{{"Basic", "", m{"realm": "my office"}}, {"NTLM", "", nil}}, nil},
+		"octets unquoted":   {[]string{"Basic realm=caf\xe9"}, []wantChallenge{{"Basic", "", m{"realm": "caf\xe9"}}}, nil},
 		"missing nonce":     {[]string{`Digest realm="r", Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"Digest", "no nonce"}},
 		"Digest realm":      {[]string{`Digest realm`}, nil, []string{"Digest", "no realm"}},
-		"no comma":          {[]string{`Digest realm="r" nonce="n", Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"Digest", "comma"}},
+		"no comma, scheme":  {[]string{`Digest realm="r" nonce="n" Basic realm="x"`, `NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Digest", "comma"}},
 		"garbage":           {[]string{`@@@, Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"not a parameter"}},
 		"parameter first":   {[]string{`realm="x"`, `Basic realm="y"`}, []wantChallenge{{"Basic", "", m{"realm": "y"}}}, []string{"without a scheme"}},
 		"token and params":  {[]string{`NTLM abcd, realm=x, Basic realm="y"`}, []wantChallenge{{"Basic", "", nil}}, []string{"NTLM", "token and parameters"}},
-		"no value":          {[]string{`Basic realm="x", charset=, NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Basic", "no value"}},
+		"no value":          {[]string{`Basic realm="x", charset=, NTLM`}, []wantChallenge{{"Basic", "", m{"realm": "x", "charset": ""}}, {"NTLM", "", nil}}, nil},
+		"no value, no name": {[]string{`Basic realm="x", =, NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Basic", "not a parameter"}},
 		"scheme with slash": {[]string{`Basic/1 realm="x", NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Basic"}},
 		"scheme with comma": {[]string{`NTLM,Basic realm="x"`}, []wantChallenge{{"NTLM", "", nil}, {"Basic", "", nil}}, nil},
 		"bad token68":       {[]string{`NTLM ab=cd, Basic realm="x"`}, []wantChallenge{{"NTLM", "", m{"ab": "cd"}}, {"Basic", "", nil}}, nil},
@@ -71,7 +85,9 @@ func TestParse(t *testing.T) {
 		"quoted escape":     {[]string{`Digest realm="a" x, nonce="\", NTLM", Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"Digest", "comma"}},
 		"quote in garbage":  {[]string{`Digest realm="r" "a, \" NTLM, b", Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"Digest", "comma"}},
 		"escaped garbage":   {[]string{`Digest realm="r" \", NTLM`}, nil, []string{"Digest", "comma"}},
-		"params after bad":  {[]string{`Digest realm=a, realm=b, realm=c, nonce=n`}, nil, []string{"twice"}},
+		"params after bad":  {[]string{`Digest nonce=a, nonce=b, realm=c`}, nil, []string{"twice"}},
+		"token at once":     {[]string{`NTLM/abc, Basic realm="x"`}, []wantChallenge{{"Basic", "", nil}}, []string{"NTLM", "not a parameter"}},
+		"semicolon":         {[]string{`Basic; realm="r", NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{"Basic", "not a parameter"}},
 		"scheme too long":   {[]string{strings.Repeat("x", 50) + `/1`, `NTLM`}, []wantChallenge{{"NTLM", "", nil}}, []string{`"` + strings.Repeat("x", 40) + `"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +133,7 @@ func TestParseBounds(t *testing.T) {
 		"as many challenges":           {[]string{strings.Repeat("NTLM,", 32)}, 32, ""},
 		"one more challenge":           {[]string{strings.Repeat("NTLM,", 33)}, 32, "more than 32 challenges"},
 		"nothing after too many":       {[]string{strings.Repeat("NTLM,", 33) + `Basic realm="`, `@`}, 32, "more than 32 challenges"},
-		"malformed ones count":         {[]string{strings.Repeat("Basic,", 31) + "NTLM, Negotiate"}, 1, "more than 32 challenges"},
+		"malformed ones count":         {[]string{strings.Repeat("Digest,", 31) + "NTLM, Negotiate"}, 1, "more than 32 challenges"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := challenge.Parse(test.fields, required)
@@ -132,8 +148,8 @@ func TestParseBounds(t *testing.T) {
 	_, err := challenge.Parse([]string{strings.Repeat("@,", 1000)}, required)
 	require.Len(t, strings.Split(err.Error(), "\n"), 32, "as many errors as are of use")
 
-	_, err = challenge.Parse([]string{`Digest realm=r, nonce=, realm=r, @`}, required)
-	require.EqualError(t, err, `proxyauth: malformed "Digest" challenge: parameter "nonce" has no value`, "one for a challenge")
+	_, err = challenge.Parse([]string{`Digest realm=r"secret", nonce=, nonce=r, @`}, required)
+	require.EqualError(t, err, `proxyauth: malformed "Digest" challenge: parameter "realm": no comma after the value`, "one for a challenge")
 }
 
 // R1: names count in any case.
@@ -157,11 +173,15 @@ func readChallenges(t testing.TB) (all [][]string) {
 	return all
 }
 
-// R2, R5: no panic, bounds kept, and every scheme that is returned
-// stands in the text outside of quotes.
+// R2, R5, R42: no panic, bounds kept, and every scheme that is returned begins a list
+// element outside of quotes, also where a quote does not end. A scheme without a realm that
+// it should have is not behind anything but names.
 func FuzzParse(f *testing.F) {
 	for _, fields := range readChallenges(f) {
 		f.Add(strings.Join(fields, "\n"))
+		for _, field := range fields {
+			f.Add(field)
+		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		fields := strings.Split(text, "\n")
@@ -169,31 +189,43 @@ func FuzzParse(f *testing.F) {
 		if len(challenges) > 32 {
 			t.Fatalf("%d challenges", len(challenges))
 		}
+		var offered, bare []string // what may be returned, and that without parameters and token
+		for _, field := range fields {
+			names := true
+			for element := range strings.SplitSeq(unquoted(field), ",") {
+				name, rest := digest.ScanToken(strings.TrimLeft(element, " \t"))
+				offered = append(offered, name)
+				if names {
+					bare = append(bare, name)
+				}
+				names = names && strings.Trim(rest, " \t") == ""
+			}
+		}
 		for _, c := range challenges {
-			if !strings.Contains(unquoted(fields), c.Scheme) {
+			if !slices.Contains(offered, c.Scheme) {
 				t.Fatalf("%q offers no %q", text, c.Scheme)
+			}
+			if len(required(c.Scheme)) > 0 && len(c.Params) == 0 && !slices.Contains(bare, c.Scheme) {
+				t.Fatalf("%q offers no bare %q", text, c.Scheme)
 			}
 		}
 	})
 }
 
-// unquoted returns the fields without what stands in quotes.
-func unquoted(fields []string) string {
+// unquoted returns a field without what stands in quotes.
+func unquoted(field string) string {
 	var b strings.Builder
-	for _, field := range fields {
-		quoted := false
-		for i := 0; i < len(field); i++ {
-			switch {
-			case quoted && field[i] == '\\':
-				i++
-			case field[i] == '"':
-				quoted = !quoted
-				b.WriteByte('"')
-			case !quoted:
-				b.WriteByte(field[i])
-			}
+	quoted := false
+	for i := 0; i < len(field); i++ {
+		switch {
+		case quoted && field[i] == '\\':
+			i++
+		case field[i] == '"':
+			quoted = !quoted
+			b.WriteByte('"')
+		case !quoted:
+			b.WriteByte(field[i])
 		}
-		b.WriteByte('\n')
 	}
 	return b.String()
 }

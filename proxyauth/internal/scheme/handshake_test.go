@@ -30,6 +30,19 @@ func handshake(t testing.TB, name string) (scheme.Scheme, scheme.Talk) {
 	return negotiated, talk(t, session)
 }
 
+// R42: the padding of a token may be missing, or too much (Chromium,
+// http_auth_challenge_tokenizer_unittest.cc: Base64).
+func TestTokenPadding(t *testing.T) {
+	for _, more := range []string{"", "\x00", "\x00\x00"} {
+		for _, padding := range []string{"", "=", "==", "==="} {
+			s, conversation := handshake(t, "NTLM")
+			next(t, conversation)
+			token := base64.RawStdEncoding.EncodeToString([]byte(string(type2)+more)) + padding
+			require.Equal(t, scheme.Reading{More: true}, conversation.Challenged(offers(t, s, "NTLM "+token), false), token)
+		}
+	}
+}
+
 // R6, R19: what a 407 says to a leg that is not the last one, or is the last one.
 func TestHandshakeChallenged(t *testing.T) {
 	failure := func(text string) *scheme.Failure { return &scheme.Failure{Err: errors.New(text)} }

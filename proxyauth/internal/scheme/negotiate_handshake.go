@@ -14,9 +14,9 @@ type negotiateHandshake struct {
 }
 
 func (n *negotiateHandshake) next(token68 string) (string, bool, error) {
-	token, err := base64.StdEncoding.DecodeString(token68)
+	token, err := decode(token68)
 	if err != nil {
-		return "", false, errNotBase64
+		return "", false, err
 	}
 	reply, last, err := n.h.Next(token)
 	return base64.StdEncoding.EncodeToString(reply), last, err
@@ -33,11 +33,11 @@ func (n *negotiateHandshake) bare(last bool) *Failure {
 }
 
 func (n *negotiateHandshake) done(token68 string) error {
-	token, err := base64.StdEncoding.DecodeString(token68)
-	if err != nil {
-		return Unproven{fmt.Errorf("%w: %w", negotiate.ErrServer, errNotBase64)}
+	token, err := decode(token68)
+	if err == nil {
+		err = n.h.Done(token)
 	}
-	if err := n.h.Done(token); err != nil {
+	if err != nil {
 		return Unproven{fmt.Errorf("%w: %w", negotiate.ErrServer, err)}
 	}
 	return nil

@@ -54,9 +54,9 @@ func (s *ntlmSession) handshake(_ context.Context, p Peer) (handshake, error) {
 type ntlmHandshake struct{ h *ntlm.Handshake }
 
 func (n ntlmHandshake) next(token68 string) (string, bool, error) {
-	message, err := base64.StdEncoding.DecodeString(token68)
+	message, err := decode(token68)
 	if err != nil {
-		return "", false, errNotBase64
+		return "", false, err
 	}
 	reply, err := n.h.Next(message)
 	return base64.StdEncoding.EncodeToString(reply), token68 != "", err

@@ -22,7 +22,8 @@ type Scheme interface {
 	// Traits returns what a policy has to know of the scheme.
 	Traits() Traits
 
-	// Requires returns the parameters without which a challenge is malformed.
+	// Requires returns the parameters that the scheme's standard demands of a challenge;
+	// see challenge.Parse for what is excused. A scheme that has some has no token.
 	Requires() []string
 
 	// SecretsIn returns the parts of a Proxy-Authorization of this scheme, given

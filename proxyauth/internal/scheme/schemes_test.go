@@ -72,7 +72,7 @@ func TestSecretsIn(t *testing.T) {
 
 // R4: a challenge without what its scheme requires is malformed, and the others count.
 func TestParseChallenges(t *testing.T) {
-	all, err := scheme.ParseChallenges([]string{`Basic charset="UTF-8", digest realm="r"`, `NTLM`, `Negotiate, Own a=b, Digest realm="r", nonce="n"`})
+	all, err := scheme.ParseChallenges([]string{`Basic realm, digest realm="r"`, `NTLM`, `Negotiate, Own a=b, Digest realm="r", nonce="n"`})
 	require.ErrorContains(t, err, `malformed "Basic" challenge: no realm`)
 	require.ErrorContains(t, err, `malformed "digest" challenge: no nonce`)
 	var names []string

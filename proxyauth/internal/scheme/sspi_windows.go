@@ -76,9 +76,9 @@ func (h *sspiHandshake) next(token68 string) (string, bool, error) {
 	if token68 == "" {
 		return base64.StdEncoding.EncodeToString(h.first), true, nil
 	}
-	token, err := base64.StdEncoding.DecodeString(token68)
+	token, err := decode(token68)
 	if err != nil {
-		return "", false, errNotBase64
+		return "", false, err
 	}
 	reply, err := h.update(token)
 	return base64.StdEncoding.EncodeToString(reply), true, err
