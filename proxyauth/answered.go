@@ -119,10 +119,11 @@ func (x *exchange) probePassed(resp *http.Response) (goesOn bool, err error) {
 // opens no tunnel.
 func (x *exchange) settle(p *demand.Plan, status int, refusal *ConnectError) {
 	v := verdict.Of(x.facts(), verdict.Answer{Status: status})
+	passed := v == verdict.Passed && !(p.Own && complains(status))
 	switch {
 	case p != x.p && !x.p.Own:
 		x.r.learn(demand.Fact{What: demand.Replaced, Plan: x.p, By: p})
-	case x.replaces != nil && v == verdict.Passed:
+	case x.replaces != nil && passed:
 		x.r.learn(demand.Fact{What: demand.Replaced, Plan: x.replaces, By: p})
 	}
 	switch d := x.r.demand.Load(); {
@@ -134,7 +135,7 @@ func (x *exchange) settle(p *demand.Plan, status int, refusal *ConnectError) {
 			x.r.learn(demand.Fact{What: demand.Answered})
 		}
 		x.learning.end()
-	case x.leg.shown() && v == verdict.Passed:
+	case x.leg.shown() && passed:
 		x.accepted(p)
 	}
 	if !x.leg.shown() {
@@ -148,6 +149,17 @@ func (x *exchange) settle(p *demand.Plan, status int, refusal *ConnectError) {
 		cause = &statusError{x.r.name, status}
 	}
 	x.report(v, cause)
+}
+
+// complains reports whether a status may be about the Proxy-Authorization itself, which is
+// perhaps too long, so that the answer is no reason to send the like with other requests:
+// the 407 that demanded it may have been an origin's.
+func complains(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	}
+	return false
 }
 
 // accepted notes that the proxy has taken the credentials of p.
@@ -294,9 +306,10 @@ func (x *exchange) judge(reading scheme.Reading, twice bool) (v verdict.Verdict,
 	leg, d := x.facts(), &x.trail.last
 	overtaken := reading.Overtaken || twice && reading.Next != nil && x.p.Nature.Expires
 	leg.Settled = leg.Settled || overtaken
+	leg.ProofByRealm = leg.ProofByRealm && reading.Next != nil // else the challenge cannot be answered
 	demand := verdict.Demand{
 		Challenged: len(d.challenges) > 0,
-		Familiar:   familiar(x.known(), d.challenges),
+		Familiar:   familiar(x.known(), d.challenges) || familiar(x.p.Offers, d.challenges),
 		Stale:      reading.Stale,
 		Fresh:      reading.Fresh || overtaken,
 	}

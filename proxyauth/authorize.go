@@ -343,7 +343,7 @@ func (x *exchange) otherRealm(otherPair bool, fresh scheme.Session) error {
 	next := x.p.WithOwn(fresh)
 	next.Offers = x.offersOf(x.p.Scheme)
 	next.Realm = realmOf(next.Offers)
-	next.RealmShown = x.trail.sent.StrikeString(next.Realm)
+	next.RealmShown = shortened(next.Realm, &x.trail.sent)
 	next.Record = demand.NewRecord(x.p.Trusted())
 	x.p = next
 	return nil

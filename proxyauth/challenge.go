@@ -49,8 +49,8 @@ func (c Challenge) HasParam(name string) bool {
 // parameters follows, or nothing follows and something else than names of schemes stands
 // before it in its field.
 //
-// Fields beyond 64 KiB in all, and challenges after the 32nd, are not read; the error
-// says so.
+// Fields after the 64th or beyond 64 KiB in all, and challenges after the 32nd, are not
+// read; the error says so.
 func ParseChallenges(fields []string) ([]Challenge, error) {
 	read, err := scheme.ParseChallenges(fields)
 	var all []Challenge

@@ -17,7 +17,7 @@ import (
 // A denial is a 407 of the proxy, or another answer that ends a request.
 type denial struct {
 	challenges []challenge.Challenge
-	malformed  error // of the challenges that cannot be read, without secrets; nil: all can be
+	malformed  bool // there are others, which cannot be read: see faults
 
 	resp   *http.Response
 	page   []byte // the beginning of the body
@@ -32,16 +32,11 @@ const (
 	drainFor = 500 * time.Millisecond
 )
 
-// readDenial reads the header of an answer. hangUp ends reading of its body, at any time.
-func readDenial(resp *http.Response, hangUp func(*http.Response), sent *secret.Sent) denial {
-	d := denial{resp: resp, hangUp: hangUp}
-	fields := resp.Header["Proxy-Authenticate"]
-	if d.challenges, d.malformed = scheme.ParseChallenges(fields); d.malformed != nil {
-		// Once more for the error, which shortens what it quotes: no part of a secret can
-		// be found in it.
-		_, d.malformed = scheme.ParseChallenges(sent.StrikeAll(fields))
-	}
-	return d
+// readDenial reads the header of an answer. What is only for an error is not made yet.
+// hangUp ends reading of the body, at any time.
+func readDenial(resp *http.Response, hangUp func(*http.Response)) denial {
+	challenges, err := scheme.ParseChallenges(resp.Header["Proxy-Authenticate"])
+	return denial{challenges: challenges, malformed: err != nil, resp: resp, hangUp: hangUp}
 }
 
 // drain reads the body to its end, so that the connection can be kept, if it is short
@@ -65,9 +60,9 @@ func (d *denial) safePage(ctx context.Context, sent *secret.Sent) []byte {
 	return sent.Strike(d.page)
 }
 
-// safeHeader returns the header without the secrets that were sent.
+// safeHeader returns what an error shows of the header, without the secrets that were sent.
 func (d *denial) safeHeader(sent *secret.Sent) http.Header {
-	header := d.resp.Header.Clone()
+	header := shownPart(d.resp.Header)
 	for name, values := range header {
 		header[name] = sent.StrikeAll(values)
 	}
@@ -97,7 +92,7 @@ func realmOf(offers []challenge.Challenge) string {
 func realmShown(challenges []challenge.Challenge, sent *secret.Sent) string {
 	for _, c := range challenges {
 		if c.Has("realm") {
-			return sent.StrikeString(c.Params.Get("realm"))
+			return shortened(c.Params.Get("realm"), sent)
 		}
 	}
 	return ""
@@ -107,7 +102,7 @@ func realmShown(challenges []challenge.Challenge, sent *secret.Sent) string {
 func names(challenges []challenge.Challenge, sent *secret.Sent) []string {
 	var names []string
 	for _, c := range challenges {
-		name := fmt.Sprintf("%.40s", sent.StrikeString(c.Scheme))
+		name := fmt.Sprintf("%.40s", shortened(c.Scheme, sent))
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}

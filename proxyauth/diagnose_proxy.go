@@ -116,7 +116,7 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than an HTTP proxy seems to listen there (for a SOCKS proxy write socks5://)")
 	}
 	resp, sent := reply.Response, sentBefore(d.r)
-	denial := readDenial(resp, m.HangUp, &sent)
+	denial := readDenial(resp, m.HangUp)
 	status := what + " without credentials is answered " + statusLine(resp)
 	html := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html")
 	m.HangUp(resp)
@@ -134,7 +134,7 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	if realm := realmShown(denial.challenges, &sent); realm != "" {
 		details[1] += fmt.Sprintf("; realm %q", realm)
 	}
-	for _, f := range malformed(denial.malformed) {
+	for _, f := range denial.faults(&sent) {
 		details = append(details, f.String())
 	}
 	d.ok("answer", details...)

@@ -56,7 +56,9 @@ type AuthError struct {
 	Schemes []SchemeOutcome
 
 	// The answer that ended the request, usually a 407: its status, its header, and
-	// the first 4 KiB of its body. If this request was not sent since the proxy had
+	// the first 4 KiB of its body. Of a header with more than 64 values or 16 KiB there
+	// is a part, what tells most first; of a longer status and realm there are 256
+	// bytes. If this request was not sent since the proxy had
 	// refused the credentials before, it is the answer to that earlier request. All
 	// are zero if there was no answer.
 	StatusCode int
@@ -208,8 +210,8 @@ type ConnectError struct {
 	Proxy      string      // the proxy's URL without userinfo
 	Target     string      // host:port
 	StatusCode int         // of the answer to CONNECT
-	Status     string      // with its text, "403 Forbidden"
-	Header     http.Header // of the answer
+	Status     string      // with its text, "403 Forbidden"; the first 256 bytes
+	Header     http.Header // of the answer; of more than 64 values or 16 KiB a part
 	Body       []byte      // of the answer, the first 4 KiB
 	Tried      string      // the scheme by which credentials were sent; "" if none were
 

@@ -89,19 +89,25 @@ func (t *trail) secrets(authorization []string) {
 	t.sent.Add(scheme.SecretsIn(carrier.Authorization(t.req.Header))...)
 }
 
-// struck returns err without the secrets that were sent. To a proxy that was not reached
-// none were.
+// struck returns err without the secrets that were sent, and without most of a line of the
+// proxy that is too long to be read. To a proxy that was not reached no secrets were sent.
 func (t *trail) struck(err error) error {
 	fault, ok := err.(*carrier.Fault)
-	if !ok {
+	switch {
+	case !ok:
 		return secret.StrikeError(err, &t.sent)
+	case fault.Kind == carrier.Unreachable:
+		return err
 	}
-	if inner := secret.StrikeError(fault.Err, &t.sent); fault.Kind != carrier.Unreachable && inner != fault.Err {
-		safe := *fault
-		safe.Err = inner
-		return &safe
+	var inner error
+	if text := fault.Err.Error(); fault.Kind == carrier.Broken && len(text) > maxShownError {
+		inner = secret.Told(shortened(text, &t.sent), fault.Err)
+	} else if inner = secret.StrikeError(fault.Err, &t.sent); inner == fault.Err {
+		return err
 	}
-	return err
+	safe := *fault
+	safe.Err = inner
+	return &safe
 }
 
 // tries notes that credentials are sent by a scheme.
@@ -115,8 +121,8 @@ func (t *trail) denies(resp *http.Response, hangUp func(*http.Response), authori
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		t.r.counters.challenges.Add(1)
 	}
-	t.last = readDenial(resp, hangUp, &t.sent)
-	t.found = malformed(t.last.malformed)
+	t.last = readDenial(resp, hangUp)
+	t.found = nil
 }
 
 // fails notes that a scheme cannot be used by this exchange.
@@ -142,9 +148,9 @@ func (t *trail) error(why error, remedy string) *AuthError {
 		Proxy: t.r.name, Target: t.target, Realm: realmShown(d.challenges, &t.sent),
 		tried: slices.Clone(t.tried), remedy: remedy, Err: why, at: time.Now(),
 	}
-	e.Schemes, e.reasons = outcomesOf(names(d.challenges, &t.sent), t.tried, t.found)
+	e.Schemes, e.reasons = outcomesOf(names(d.challenges, &t.sent), t.tried, append(d.faults(&t.sent), t.found...))
 	if d.resp != nil {
-		e.StatusCode, e.Status = d.resp.StatusCode, t.sent.StrikeString(d.resp.Status)
+		e.StatusCode, e.Status = d.resp.StatusCode, shortened(d.resp.Status, &t.sent)
 		e.Header, e.Body = d.safeHeader(&t.sent), d.safePage(t.req.Context(), &t.sent)
 	}
 	return e
@@ -154,9 +160,9 @@ func (t *trail) error(why error, remedy string) *AuthError {
 // credentials that were sent had passed before.
 func (t *trail) connectError(resp *http.Response, hangUp func(*http.Response), authorization []string, trusted bool) *ConnectError {
 	t.secrets(authorization)
-	d := readDenial(resp, hangUp, &t.sent)
+	d := denial{resp: resp, hangUp: hangUp}
 	e := &ConnectError{
-		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: t.sent.StrikeString(resp.Status),
+		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: shortened(resp.Status, &t.sent),
 		Header: d.safeHeader(&t.sent), Body: d.safePage(t.req.Context(), &t.sent), trusted: trusted,
 	}
 	if authorization != nil {

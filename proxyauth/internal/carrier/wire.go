@@ -89,8 +89,11 @@ func (w *wire) readHeader(begin []byte) error {
 	end := headerEnd(header)
 	for end == 0 && len(header) < maxHeader10 && begins(header, "HTTP/1.0 ") {
 		n, err := w.Conn.Read(more)
+		from := max(len(header)-len("\n\r"), 0) // what is before has been searched
 		header = append(header, more[:n]...)
-		end = headerEnd(header)
+		if end = headerEnd(header[from:]); end > 0 {
+			end += from
+		}
 		if err != nil && end == 0 {
 			return err
 		}

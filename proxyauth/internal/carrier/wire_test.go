@@ -60,8 +60,8 @@ func TestWire(t *testing.T) {
 		}
 		for _, piece := range []int{1, 3, 100, 4096} {
 			for _, size := range []int{7, 4096} {
-				if len(text) > 1000 && min(piece, size) < 4096 {
-					continue
+				if len(text) > 1000 && piece > 1 && min(piece, size) < 4096 {
+					continue // one more piece than is searched
 				}
 				w := &wire{Conn: &side{text: text, piece: piece}}
 				w.Write([]byte("GET"))

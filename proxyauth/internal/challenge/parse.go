@@ -41,13 +41,6 @@ func (e *Malformed) Error() string {
 
 func (e *Malformed) Unwrap() error { return e.Err }
 
-// Limits for the challenges of one response. The largest tokens in use are NTLM
-// challenges and Kerberos errors, far below 64 KiB.
-const (
-	maxBytes      = 64 << 10
-	maxChallenges = 32
-)
-
 // Parse reads the values of the Proxy-Authenticate fields of one response, in order.
 // It returns the well-formed challenges, and an error that joins a [*Malformed] for each
 // malformed one. What is well-formed is said by [digest.ScanParam] and [digest.Params.Add],
@@ -59,15 +52,14 @@ const (
 // nothing and something else than names stands before it in its field.
 func Parse(fields []string, required func(scheme string) []string) ([]Challenge, error) {
 	p := parser{required: required}
-	size := 0
+	fields, excess := Bounded(fields)
 	for _, field := range fields {
-		if size += len(field); size > maxBytes {
-			p.fail("", fmt.Errorf("more than %d bytes of challenges", maxBytes))
-			break
-		}
 		if !p.field(field) {
 			break
 		}
+	}
+	if excess != nil {
+		p.errs = append(p.errs, excess)
 	}
 	p.finish()
 	return p.done, errors.Join(p.errs...)

@@ -130,6 +130,8 @@ func TestParseBounds(t *testing.T) {
 		"as many bytes in two fields":  {[]string{field(most - 4), "NTLM"}, 2, ""},
 		"one more in two fields":       {[]string{field(most - 3), "NTLM"}, 1, "more than 65536 bytes"},
 		"nothing after too many bytes": {[]string{"NTLM", field(most), "Negotiate"}, 1, "more than 65536 bytes"},
+		"as many fields":               {slices.Repeat([]string{""}, 63), 0, ""},
+		"one more field":               {append(slices.Repeat([]string{""}, 63), "NTLM", "Negotiate"), 1, "more than 64 fields"},
 		"as many challenges":           {[]string{strings.Repeat("NTLM,", 32)}, 32, ""},
 		"one more challenge":           {[]string{strings.Repeat("NTLM,", 33)}, 32, "more than 32 challenges"},
 		"nothing after too many":       {[]string{strings.Repeat("NTLM,", 33) + `Basic realm="`, `@`}, 32, "more than 32 challenges"},

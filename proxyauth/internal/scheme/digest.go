@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-proxyauth/go-proxyauth/digest"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 )
 
@@ -30,7 +29,7 @@ func (digestScheme) SecretsIn(value string) []string {
 func (digestScheme) Best(offers []challenge.Challenge) []challenge.Challenge {
 	best, strength := 0, -1
 	for i, offer := range offers {
-		if c, err := digest.ParseChallenge(offer.Params); err == nil && c.Strength() > strength {
+		if c, err := readChallenge(offer); err == nil && c.Strength() > strength {
 			best, strength = i, c.Strength()
 		}
 	}

@@ -1,6 +1,8 @@
 package scheme_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,6 +203,74 @@ func TestDigestNextNonce(t *testing.T) {
 	require.Nil(t, passed(t, one, `nextnonce="b"`))
 	nonce, nc = nonceOf(t, talk(t, strict))
 	require.Equal(t, []string{"b", "00000001"}, []string{nonce, nc})
+}
+
+// R13, R41: a nextnonce counts until an answer is no success, and then the nonce of the
+// challenge does again, whose count goes on. At a strict proxy another is asked for.
+func TestDigestNextNonceUntilFailure(t *testing.T) {
+	answered := func(talk scheme.Talk, status int, info string) scheme.Session {
+		next, err := talk.Passed(reply(request(t, "GET", "http://origin.example/"), status, "", "Proxy-Authentication-Info: "+info), nil)
+		require.NoError(t, err)
+		return next
+	}
+	session := begin(t, plainDigest, `Digest realm="r", nonce="n", qop="auth"`)
+	use := func(status int, info string, want ...string) {
+		t.Helper()
+		one := talk(t, session)
+		nonce, nc := nonceOf(t, one)
+		require.Equal(t, want, []string{nonce, nc})
+		if next := answered(one, status, info); next != nil {
+			session = next
+		}
+	}
+	use(200, `nextnonce="a"`, "n", "00000001")
+	use(304, `nextnonce="b"`, "a", "00000001")
+	use(200, "", "b", "00000001")
+	use(404, `nextnonce="c"`, "b", "00000002")
+	use(500, `nextnonce="c"`, "n", "00000002")
+	use(200, `nextnonce="d"`, "n", "00000003")
+	use(400, "", "d", "00000001")
+	use(200, "", "n", "00000004")
+
+	strict := overtaken(t, begin(t, plainDigest, `Digest realm="r", nonce="n", qop="auth"`), `realm="r", nonce="a", qop="auth"`).Next
+	one := own(t, strict)
+	sent(t, one)
+	require.Nil(t, answered(one, 200, `nextnonce="b"`))
+	one = talk(t, strict)
+	nonce, _ := nonceOf(t, one)
+	require.Equal(t, "b", nonce)
+	require.Nil(t, answered(one, 400, ""))
+	nonce, _ = nonceOf(t, talk(t, strict))
+	require.Empty(t, nonce, "the proxy is asked for a challenge")
+}
+
+// R13, R41: to a CONNECT only 2xx is a success.
+func TestDigestNextNonceOfConnect(t *testing.T) {
+	for status, want := range map[int]bool{200: true, 201: true, 302: false, 502: false} {
+		conversation := begin(t, plainDigest, `Digest realm="r", nonce="n", qop="auth"`).
+			Talk(t.Context(), scheme.Peer{}, request(t, "CONNECT", "http://origin.example:443"), false)
+		sent(t, conversation)
+		next, err := conversation.Passed(reply(request(t, "CONNECT", "http://origin.example:443"), status, "", `Proxy-Authentication-Info: nextnonce="m"`), nil)
+		require.NoError(t, err)
+		require.Equal(t, want, next != nil, status)
+	}
+}
+
+// R41: what answers would repeat is bounded, so that they stay shorter than any limit of
+// a proxy. A weaker challenge that is not too long is answered instead.
+func TestDigestLongChallenges(t *testing.T) {
+	for _, name := range []string{"realm", "nonce", "opaque"} {
+		params := map[string]string{"realm": "r", "nonce": "n", "opaque": "o"}
+		text := func(size int) string {
+			params[name] = strings.Repeat("x", size)
+			return fmt.Sprintf(`Digest realm="%s", nonce="%s", opaque="%s", algorithm=SHA-256`, params["realm"], params["nonce"], params["opaque"])
+		}
+		sent(t, talk(t, begin(t, plainDigest, text(1024))))
+		_, err := plainDigest.Begin(t.Context(), scheme.Proxy{}, offers(t, plainDigest, text(1025)), scheme.Credentials{Username: "alice"})
+		require.ErrorContains(t, err, "longer than 1024 bytes")
+		conversation := talk(t, begin(t, plainDigest, text(1025), `Digest realm="s", nonce="n", algorithm=MD5`))
+		require.Equal(t, "s", sent(t, conversation).Get("realm"))
+	}
 }
 
 // R13: what a strict proxy may have counted otherwise is not used again, but the nonce

@@ -14,16 +14,36 @@ import (
 // (RFC 7615 §4).
 const authenticationInfo = "Proxy-Authentication-Info"
 
+// maxInfo bounds what is read of Proxy-Authentication-Info, in bytes.
+const maxInfo = 8 << 10
+
 // parseInfo returns the parameters of Proxy-Authentication-Info in a header or a trailer,
 // in one field or several (RFC 9110 §5.3). That it is malformed is no error, since an
 // origin may have sent it.
 func parseInfo(h http.Header) digest.Params {
-	fields := h[authenticationInfo]
+	fields, size := h[authenticationInfo], 0
+	for i, field := range fields {
+		if size += len(field) + len(", "); size > maxInfo {
+			fields = fields[:i]
+			break
+		}
+	}
 	if len(fields) == 0 {
 		return nil
 	}
 	info, _ := digest.ParseParams(strings.Join(fields, ", "))
 	return info
+}
+
+// nextNonce returns the nextnonce; "" where there is none, or where it is one that some
+// proxy could not read: no nonce needs more than letters, digits and punctuation.
+func nextNonce(info digest.Params) string {
+	nonce := info.Get("nextnonce")
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+	if len(nonce) > maxEchoed || strings.ContainsFunc(nonce, odd) {
+		return ""
+	}
+	return nonce
 }
 
 // provesLate reports whether the proof of a reply, whose header says info, cannot be

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -26,7 +27,8 @@ type digestSession struct {
 	options DigestOptions
 	cred    Credentials // for the next nonce
 	nature  Nature
-	kept    string // the opaque by which the proxy may count; "": it does not
+	base    *digest.Session // answers the challenge, where session is for a nextnonce; nil: session does
+	kept    string          // the opaque by which the proxy may count; "": it does not
 }
 
 // first returns the challenge that Best has put first.
@@ -34,7 +36,20 @@ func first(offers []challenge.Challenge) (digest.Challenge, error) {
 	if len(offers) == 0 {
 		return digest.Challenge{}, errors.New("no challenge")
 	}
-	return digest.ParseChallenge(offers[0].Params)
+	return readChallenge(offers[0])
+}
+
+// maxEchoed bounds each text of a proxy that answers repeat, in bytes. Servers refuse
+// requests with long fields by 400, Apache those of more than 8190 bytes, whoever has
+// written the challenge: it may have come from an origin.
+const maxEchoed = 1 << 10
+
+func readChallenge(offer challenge.Challenge) (digest.Challenge, error) {
+	c, err := digest.ParseChallenge(offer.Params)
+	if err == nil && max(len(c.Realm), len(c.Nonce), len(c.Opaque)) > maxEchoed {
+		err = fmt.Errorf("its realm, nonce or opaque is longer than %d bytes", maxEchoed)
+	}
+	return c, err
 }
 
 func newDigestSession(c digest.Challenge, cred Credentials, o DigestOptions, n *nonces) (*digestSession, error) {
@@ -73,6 +88,8 @@ type digestTalk struct {
 	req   *http.Request
 	own   bool
 	later func(Session)
+
+	success bool // of the answer: the proxy took the nonce
 
 	session *digest.Session // that made the answer; nil: there is none
 	answer  digest.Answer
@@ -159,6 +176,7 @@ func (t *digestTalk) Passed(resp *http.Response, later func(Session)) (Session, 
 		return nil, nil
 	}
 	info := parseInfo(resp.Header)
+	t.success = resp.StatusCode < 400 && (resp.StatusCode < 300 || t.req.Method != http.MethodConnect)
 	if provesLate(resp, info, t.session) {
 		t.later = later
 		resp.Body = &verifiedBody{
@@ -173,18 +191,32 @@ func (t *digestTalk) Passed(resp *http.Response, later func(Session)) (Session, 
 	return t.next(info), nil
 }
 
-// next returns the session to use after a reply with info, or nil for the same.
+// next returns the session to use after a reply with info, or nil for the same. An origin
+// can write a nextnonce, too, and the proxy may refuse that in any way. So it counts only
+// until an answer is no success: then the nonce of the last challenge does again.
 func (t *digestTalk) next(info digest.Params) Session {
-	d, session, nonce := t.of, t.session, info.Get("nextnonce")
+	d, session, base := t.of, t.session, t.of.base
 	outOfOrder := session.Overtaken(t.answer)
+	unproven := session.Announced()
 	session.Accepted()
-	if nonce != "" {
+	nonce := nextNonce(info)
+	switch {
+	case !t.success && base == nil:
+		d.nonces.put(session, outOfOrder || unproven)
+		return nil
+	case !t.success:
+		session, base, outOfOrder = base, nil, true
+	case nonce == "":
+		d.nonces.put(session, outOfOrder)
+		return nil
+	default:
+		base = cmp.Or(base, session)
 		session, outOfOrder = session.Next(nonce), false
 	}
-	if d.nonces.put(session, outOfOrder) || nonce == "" {
+	if d.nonces.put(session, outOfOrder) {
 		return nil
 	}
-	return &digestSession{session: session, nonces: d.nonces, options: d.options, cred: d.cred, nature: d.nature}
+	return &digestSession{session: session, base: base, nonces: d.nonces, options: d.options, cred: d.cred, nature: d.nature}
 }
 
 // proved takes in what the proxy has said by the end of the body.
