@@ -16,8 +16,8 @@ func roundTrip(r *route, req *http.Request) (*http.Response, error) {
 	case req.URL.Scheme != "https":
 		return roundTripForward(r, req)
 	}
-	r.checkIdentity(req.Context())
-	resp, err := roundTripOrigin(r.tunnels.now.Load(), withASCIIHost(forDialing(r, req)), req)
+	r.checkIdentity(carrier.Untraced(req.Context()))
+	resp, err := roundTripOrigin(r.tunnels.now.Load(), withASCIIHost(forDialing(r, carrier.Tunneled(req, r.url))), req)
 	if err != nil {
 		err = intercepted(r, hostname.OfURL(req.URL), err)
 	}

@@ -188,6 +188,13 @@ var startTransport, _ = http.DefaultTransport.(*http.Transport)
 // follows an OPTIONS of the same URL. That reaches the origin if the proxy demands
 // nothing. With NTLM and Negotiate, OPTIONS can take the place of the first legs of a
 // handshake.
+//
+// An httptrace.ClientTrace in the request's context is told what net/http tells it of a
+// request through a proxy that demands nothing: nothing of a CONNECT, and each hook once,
+// whatever else is sent to the proxy. Of the connection and of the request's header it is
+// told when a request of this kind is first sent, of the answer when its header has been
+// read and it is not a 407 of the proxy. WroteHeaderField gets the scheme of
+// Proxy-Authorization, and not what follows it.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := t.started()
 	if req.URL == nil || req.Header == nil {

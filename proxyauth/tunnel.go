@@ -14,9 +14,11 @@ import (
 func dialTunnel(ctx context.Context, r *route, addr string, raw bool) (net.Conn, error) {
 	ctx, stop := carrier.EndWithMarked(ctx)
 	defer stop()
+	dials := carrier.DialsOf(ctx, raw)
+	ctx = carrier.Untraced(ctx)
 	retrying := r.retry.begin(r.retries)
 	for {
-		conn, err := connectByName(ctx, r, addr, raw)
+		conn, err := connectByName(ctx, r, addr, raw, dials)
 		if err == nil || !retrying.again(ctx, err) {
 			return conn, err
 		}
@@ -25,10 +27,10 @@ func dialTunnel(ctx context.Context, r *route, addr string, raw bool) (net.Conn,
 
 // connectByName asks the proxy for a tunnel to addr, by its name or, where the
 // Transport has a Resolver, by one address of it after the other.
-func connectByName(ctx context.Context, r *route, addr string, raw bool) (net.Conn, error) {
+func connectByName(ctx context.Context, r *route, addr string, raw bool, dials *carrier.Dials) (net.Conn, error) {
 	host, port, _ := net.SplitHostPort(addr)
 	if r.resolver == nil || net.ParseIP(host) != nil {
-		return connect(ctx, r, addr, raw)
+		return connect(ctx, r, addr, raw, dials)
 	}
 	ips, err := r.resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
@@ -36,7 +38,7 @@ func connectByName(ctx context.Context, r *route, addr string, raw bool) (net.Co
 	}
 	for _, ip := range ips {
 		var conn net.Conn
-		conn, err = connect(ctx, r, net.JoinHostPort(ip.Unmap().String(), port), raw)
+		conn, err = connect(ctx, r, net.JoinHostPort(ip.Unmap().String(), port), raw, dials)
 		var unreachable *ConnectError
 		if err == nil || !errors.As(err, &unreachable) || !unreachable.temporary() {
 			return conn, err
@@ -46,8 +48,8 @@ func connectByName(ctx context.Context, r *route, addr string, raw bool) (net.Co
 }
 
 // connect asks the proxy for a tunnel.
-func connect(ctx context.Context, r *route, addr string, raw bool) (net.Conn, error) {
-	t := r.ways.Tunnel(ctx, addr, raw)
+func connect(ctx context.Context, r *route, addr string, raw bool, dials *carrier.Dials) (net.Conn, error) {
+	t := r.ways.Tunnel(ctx, addr, raw, dials)
 	if _, err := run(r, t); err != nil {
 		t.Close()
 		return nil, err

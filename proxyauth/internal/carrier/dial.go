@@ -57,8 +57,9 @@ func tlsConfigFor(config *tls.Config, host string) *tls.Config {
 	return config
 }
 
-// handshake runs the TLS handshake within limit, zero for none. trace may be nil.
-func handshake(ctx context.Context, client *tls.Conn, limit time.Duration, trace *httptrace.ClientTrace) error {
+// handshake runs the TLS handshake within limit, zero for none.
+func handshake(ctx context.Context, client *tls.Conn, limit time.Duration) error {
+	trace := httptrace.ContextClientTrace(ctx)
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -69,7 +70,11 @@ func handshake(ctx context.Context, client *tls.Conn, limit time.Duration, trace
 	}
 	err := client.HandshakeContext(ctx)
 	if trace != nil && trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(client.ConnectionState(), err)
+		var state tls.ConnectionState // as by net/http: empty after a failure
+		if err == nil {
+			state = client.ConnectionState()
+		}
+		trace.TLSHandshakeDone(state, err)
 	}
 	return err
 }

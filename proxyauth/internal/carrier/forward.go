@@ -12,7 +12,9 @@ import (
 // A Forward is a request that the proxy forwards. The caller calls Finish or Abort.
 type Forward struct {
 	proxy *Proxy
-	req   *http.Request
+	given *http.Request
+	req   *http.Request // given, without its trace
+	trace *forwardTrace
 	out   http.Request // req as the first leg sends it
 	sent  bool         // the body has gone to net/http
 	held  *heldBody    // of the last leg, if that was held back and can be read only once
@@ -26,25 +28,27 @@ type Forward struct {
 
 // Forward returns the carrier of a request that the proxy is to forward.
 func (p *Proxy) Forward(req *http.Request) *Forward {
-	return &Forward{proxy: p, req: req, again: repetitions{begin: p.config.Again}, losses: p.traffic.losses()}
+	f := &Forward{proxy: p, given: req, again: repetitions{begin: p.config.Again}, losses: p.traffic.losses()}
+	f.req, f.trace = newForwardTrace(req)
+	return f
 }
 
-// Request returns the request as it was given.
+// Request returns the request as it was given, without its httptrace.ClientTrace.
 func (f *Forward) Request() *http.Request { return f.req }
 
 // Open takes a connection from the pool of an owner.
 func (f *Forward) Open(owner any, want Wanted) (*Connection, error) {
 	f.Drop()
-	pool := f.proxy.pools.of(owner)
+	pool, req := f.proxy.pools.of(owner), f.trace.opening(f.req)
 	var conn *pinned
 	var err error
 	switch want {
 	case AnyConnection:
-		conn, err = pool.Get(f.req)
+		conn, err = pool.Get(req)
 	case Authenticated:
-		conn = pool.GetIdle(f.req)
+		conn = pool.GetIdle(req)
 	case NewConnection:
-		conn, err = pool.GetNew(f.req)
+		conn, err = pool.GetNew(req)
 	}
 	if err != nil {
 		if fault := unreachable(err); fault != nil {
@@ -98,7 +102,8 @@ func (f *Forward) Keep(resp *http.Response) bool {
 // Finish says that resp is the answer, which the caller gets.
 func (f *Forward) Finish(resp *http.Response) {
 	f.letGo()
-	resp.Request = f.req
+	f.trace.returned()
+	resp.Request = f.given
 	if f.conn != nil {
 		resp.TLS = f.conn.TLS
 		f.conn.Finish()
@@ -109,6 +114,7 @@ func (f *Forward) Finish(resp *http.Response) {
 // Abort says that there is no answer. It closes the request's body.
 func (f *Forward) Abort() {
 	f.letGo()
+	f.trace.returned()
 	f.Drop()
 	if !f.sent && f.req.Body != nil {
 		f.req.Body.Close()

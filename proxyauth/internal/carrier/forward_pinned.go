@@ -19,6 +19,7 @@ func (f *Forward) sendPinned(leg Leg) (*http.Response, *Fault) {
 	if fault != nil {
 		return nil, fault
 	}
+	out = f.trace.sending(out, leg.Body, false, leg.Body == verdict.Held && HasBody(f.req))
 	if leg.Trial {
 		out = out.WithContext(httptrace.WithClientTrace(out.Context(), &httptrace.ClientTrace{Got100Continue: leg.Continued}))
 	}

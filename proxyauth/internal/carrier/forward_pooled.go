@@ -16,6 +16,7 @@ func (f *Forward) sendPooled(leg Leg) (*http.Response, *Fault) {
 	if fault != nil {
 		return nil, fault
 	}
+	out = f.trace.sending(out, leg.Body, true, f.holds(leg))
 	var once *writtenOnce
 	if leg.Trial {
 		once = new(writtenOnce)

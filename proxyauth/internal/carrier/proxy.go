@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -65,7 +64,7 @@ func (p *Proxy) shownURL() *url.URL {
 func (p *Proxy) forwardTransport() *http.Transport {
 	f := p.config.Base.Clone()
 	f.Proxy = http.ProxyURL(p.url)
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.DialAgain(ctx, nil) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.DialAgain(ctx) }
 	f.DialContext, f.DialTLSContext = dial, dial
 	f.Dial, f.DialTLS = nil, nil //lint:ignore SA1019 Base's own are behind Dial
 	// The proxy is spoken to in HTTP/1.1.
@@ -90,7 +89,7 @@ func (p *Proxy) pinnedTransport() *http.Transport {
 	t.DisableKeepAlives, t.MaxConnsPerHost, t.MaxIdleConnsPerHost = false, 0, 0
 	t.DialTLSContext = nil
 	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := p.DialAgain(ctx, httptrace.ContextClientTrace(ctx))
+		conn, err := p.DialAgain(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -100,8 +99,8 @@ func (p *Proxy) pinnedTransport() *http.Transport {
 }
 
 // Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy. The bytes
-// of a raw connection are not counted. trace may be nil. The error is a *Fault.
-func (p *Proxy) Dial(ctx context.Context, trace *httptrace.ClientTrace, raw bool) (net.Conn, error) {
+// of a raw connection are not counted. The error is a *Fault.
+func (p *Proxy) Dial(ctx context.Context, raw bool) (net.Conn, error) {
 	conn, err := Dial(ctx, p.config.Base, "tcp", hostname.OfURL(p.url))
 	if err != nil {
 		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "connecting", Err: err}
@@ -114,7 +113,7 @@ func (p *Proxy) Dial(ctx context.Context, trace *httptrace.ClientTrace, raw bool
 		return conn, nil
 	}
 	client := tls.Client(conn, tlsConfigFor(p.config.TLS, p.url.Hostname()))
-	if err := handshake(ctx, client, p.config.Base.TLSHandshakeTimeout, trace); err != nil {
+	if err := handshake(ctx, client, p.config.Base.TLSHandshakeTimeout); err != nil {
 		conn.Close()
 		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "TLS handshake", Err: err}
 	}
@@ -123,12 +122,12 @@ func (p *Proxy) Dial(ctx context.Context, trace *httptrace.ClientTrace, raw bool
 
 // DialAgain is Dial with repetitions, for connections on which nothing but requests to
 // be forwarded will travel.
-func (p *Proxy) DialAgain(ctx context.Context, trace *httptrace.ClientTrace) (net.Conn, error) {
+func (p *Proxy) DialAgain(ctx context.Context) (net.Conn, error) {
 	ctx, stop := EndWithMarked(ctx)
 	defer stop()
 	again := repetitions{begin: p.config.Again}
 	for {
-		conn, err := p.Dial(ctx, trace, false)
+		conn, err := p.Dial(ctx, false)
 		if err == nil || !again.after(ctx, err) {
 			return conn, err
 		}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -24,6 +23,7 @@ const maxConnectHeader = 256 << 10
 type Tunnel struct {
 	proxy *Proxy
 	req   *http.Request
+	dials *Dials
 	raw   bool // the connection's bytes are not counted
 
 	line   *line // of the last leg; nil: none
@@ -33,15 +33,15 @@ type Tunnel struct {
 }
 
 // Tunnel returns the carrier of a CONNECT to addr, host:port. The bytes of a raw connection
-// are not counted.
-func (p *Proxy) Tunnel(ctx context.Context, addr string, raw bool) *Tunnel {
+// are not counted. Of the trace of ctx only dials, which may be nil, are told.
+func (p *Proxy) Tunnel(ctx context.Context, addr string, raw bool, dials *Dials) *Tunnel {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr}
-	return &Tunnel{proxy: p, req: req.WithContext(ctx), raw: raw, losses: p.traffic.losses()}
+	return &Tunnel{proxy: p, req: req.WithContext(Untraced(ctx)), dials: dials, raw: raw, losses: p.traffic.losses()}
 }
 
 // TunnelOn is Tunnel with a first leg on a connection to the proxy that is open already.
 func (p *Proxy) TunnelOn(ctx context.Context, conn net.Conn, addr string) *Tunnel {
-	t := p.Tunnel(ctx, addr, true)
+	t := p.Tunnel(ctx, addr, true, nil)
 	t.line, t.opened = &line{conn: conn}, true
 	return t
 }
@@ -98,9 +98,9 @@ func (t *Tunnel) Send(leg Leg) (Reply, error) {
 func (t *Tunnel) dial() error {
 	t.Drop()
 	t.line = nil
-	ctx := t.req.Context()
-	conn, err := t.proxy.Dial(ctx, httptrace.ContextClientTrace(ctx), t.raw)
+	conn, err := t.proxy.Dial(t.dials.context(t.req.Context()), t.raw)
 	if err == nil {
+		t.dials.connected()
 		t.line = &line{conn: conn}
 	}
 	return err

@@ -34,7 +34,7 @@ func TestTunnelFaults(t *testing.T) {
 		"silent":         {scripted.Stall(), Broken, "context deadline exceeded"},
 	} {
 		inBubble(t, scripted.Always(test.answer), func(c *Config) { c.Base.MaxResponseHeaderBytes = 1000 }, func(t *testing.T, b *bubble) {
-			tunnel := b.Tunnel(t.Context(), "origin.example:443", true)
+			tunnel := b.Tunnel(t.Context(), "origin.example:443", true, nil)
 			took(t, tunnel, nil, AnyConnection)
 			begin := time.Now()
 			err := fault(t, tunnel, Leg{})
@@ -54,7 +54,7 @@ func TestTunnelFaults(t *testing.T) {
 	// The proxy is not reached.
 	inBubble(t, nil, nil, func(t *testing.T, b *bubble) {
 		b.fails = func(int) error { return io.EOF }
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 		require.Equal(t, &Fault{Kind: Unreachable, Proxy: "http://proxy.example:3128", Doing: "connecting", Err: io.EOF}, fault(t, tunnel, Leg{}))
 		_, err := tunnel.Open(nil, AnyConnection)
 		require.Equal(t, Unreachable, err.(*Fault).Kind)
@@ -69,7 +69,7 @@ func TestTunnelHeaderLimit(t *testing.T) {
 		for _, more := range []int{0, 1} {
 			text := head + strings.Repeat("x", longest+more-len(head)-4) + "\r\n\r\n" + strings.Repeat("y", 300_000)
 			inBubble(t, scripted.Always(scripted.Raw(text)), func(c *Config) { c.Base.MaxResponseHeaderBytes = int64(limit) }, func(t *testing.T, b *bubble) {
-				tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+				tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 				defer tunnel.Close()
 				reply, err := tunnel.Send(Leg{})
 				if more == 1 {
@@ -91,7 +91,7 @@ func TestTunnelEnds(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { cancel(why) })
 			begin := time.Now()
-			tunnel := b.Tunnel(ctx, "origin.example:443", false)
+			tunnel := b.Tunnel(ctx, "origin.example:443", false, nil)
 			err := fault(t, tunnel, Leg{Late: late})
 			require.Equal(t, time.Second, time.Since(begin))
 			require.Equal(t, &Fault{
@@ -105,13 +105,13 @@ func TestTunnelEnds(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		far := &Fault{Kind: Unreachable, Err: io.EOF}
 		time.AfterFunc(time.Second, func() { cancel(far) })
-		require.False(t, fault(t, b.Tunnel(ctx, "origin.example:443", false), Leg{}).Left)
+		require.False(t, fault(t, b.Tunnel(ctx, "origin.example:443", false, nil), Leg{}).Left)
 	})
 	// An answer that comes together with the end is none.
 	inBubble(t, scripted.Always(scripted.Page(407, "")), nil, func(t *testing.T, b *bubble) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(why)
-		tunnel := b.Tunnel(ctx, "origin.example:443", false)
+		tunnel := b.Tunnel(ctx, "origin.example:443", false, nil)
 		tunnel.line, tunnel.opened = &line{conn: answered{}}, true
 		require.Equal(t, why, fault(t, tunnel, Leg{}).Err)
 	})
@@ -141,7 +141,7 @@ func TestTunnelLate(t *testing.T) {
 				err error
 			}
 			came := make(chan late, 1)
-			tunnel := b.Tunnel(ctx, "origin.example:443", false)
+			tunnel := b.Tunnel(ctx, "origin.example:443", false, nil)
 			begin := time.Now()
 			b.traffic.lost.Add(1) // meanwhile
 			require.True(t, fault(t, tunnel, Leg{Authorization: basic, Trial: true, Late: func(r Reply, err error) { came <- late{r, err} }}).Pending)
@@ -172,7 +172,7 @@ func TestTunnelNotLate(t *testing.T) {
 	script := scripted.InTurn(scripted.Page(407, "no"), scripted.HangUp(), scripted.PassWith(""))
 	inBubble(t, script, nil, func(t *testing.T, b *bubble) {
 		leg := Leg{Authorization: basic, Late: func(Reply, error) { t.Error("late") }}
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 		took(t, tunnel, nil, AnyConnection)
 		reply := send(t, tunnel, leg)
 		require.True(t, tunnel.Keep(reply.Response))

@@ -27,7 +27,7 @@ const connectLine = "CONNECT origin.example:443 HTTP/1.1"
 // together with the answer.
 func TestTunnel(t *testing.T) {
 	inBubble(t, scripted.InTurn(scripted.Page(407, "no"), scripted.PassWith("early")), nil, func(t *testing.T, b *bubble) {
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 		require.Equal(t, "CONNECT", tunnel.Request().Method)
 		first := send(t, tunnel, Leg{})
 		require.Equal(t, 407, first.StatusCode)
@@ -60,7 +60,7 @@ func TestTunnel(t *testing.T) {
 // A raw tunnel is the connection itself, and is not counted.
 func TestTunnelRaw(t *testing.T) {
 	inBubble(t, scripted.Always(scripted.PassWith("")), nil, func(t *testing.T, b *bubble) {
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", true)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", true, nil)
 		send(t, tunnel, Leg{})
 		require.Same(t, b.conns[0], tunnel.Conn())
 		require.Zero(t, b.traffic.Traffic.(*traffic).sent.Load())
@@ -71,7 +71,7 @@ func TestTunnelRaw(t *testing.T) {
 // All legs after Open are on its connection. An authenticated one there is never.
 func TestTunnelOpen(t *testing.T) {
 	inBubble(t, scripted.InTurn(scripted.Page(407, "no"), scripted.Page(407, "no")), nil, func(t *testing.T, b *bubble) {
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 		require.Nil(t, took(t, tunnel, nil, Authenticated))
 		require.Zero(t, b.connections())
 		require.Equal(t, &Connection{}, took(t, tunnel, nil, AnyConnection))
@@ -91,7 +91,7 @@ func TestTunnelOpen(t *testing.T) {
 		tunnel.HangUp(nil)
 		_, err = b.conns[2].Read(make([]byte, 1))
 		require.ErrorIs(t, err, net.ErrClosed)
-		b.Tunnel(t.Context(), "origin.example:443", false).Close() // of nothing
+		b.Tunnel(t.Context(), "origin.example:443", false, nil).Close() // of nothing
 	})
 }
 
@@ -107,7 +107,7 @@ func TestTunnelOpenTLS(t *testing.T) {
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{TLSHandshakeDone: func(s tls.ConnectionState, err error) {
 			done = append(done, s.ServerName)
 		}})
-		tunnel := b.Tunnel(ctx, "origin.example:443", false)
+		tunnel := b.Tunnel(ctx, "origin.example:443", false, DialsOf(ctx, false))
 		conn := took(t, tunnel, nil, AnyConnection)
 		require.Equal(t, "proxy.example", conn.TLS.ServerName)
 		require.Equal(t, []string{"proxy.example"}, done)
@@ -122,7 +122,7 @@ func TestTunnelOpenTLS(t *testing.T) {
 			return tls.Client(conn, client), err
 		}
 	}, func(t *testing.T, b *bubble) {
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", true)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", true, nil)
 		require.Nil(t, took(t, tunnel, nil, AnyConnection).TLS)
 		tunnel.Close()
 	})
@@ -153,7 +153,7 @@ func TestTunnelKeep(t *testing.T) {
 			then = scripted.Always(scripted.Raw(answer))
 		}
 		inBubble(t, then, nil, func(t *testing.T, b *bubble) {
-			tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+			tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 			took(t, tunnel, nil, AnyConnection)
 			reply := send(t, tunnel, Leg{})
 			require.Equal(t, want, tunnel.Keep(reply.Response), "%.100q", answer)
@@ -179,7 +179,7 @@ func TestTunnelKeepTrickle(t *testing.T) {
 		inBubble(t, scripted.Always(late), nil, func(t *testing.T, b *bubble) {
 			ctx, cancel := context.WithTimeout(t.Context(), test.patience)
 			defer cancel()
-			tunnel := b.Tunnel(ctx, "origin.example:443", false)
+			tunnel := b.Tunnel(ctx, "origin.example:443", false, nil)
 			took(t, tunnel, nil, AnyConnection)
 			reply := send(t, tunnel, Leg{})
 			begin := time.Now()
@@ -229,7 +229,7 @@ func TestTunnelHeader(t *testing.T) {
 			}
 			test.set(b.config.Base, b)
 			before := b.config.Base.ProxyConnectHeader.Clone()
-			tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+			tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 			if test.want == nil {
 				require.Equal(t, &Fault{Kind: Own, Err: no}, fault(t, tunnel, Leg{}), name)
 				require.Empty(t, b.wire(1))
@@ -260,7 +260,7 @@ func TestTunnelAnswerHook(t *testing.T) {
 			return nil
 		}
 	}, func(t *testing.T, b *bubble) {
-		tunnel := b.Tunnel(t.Context(), "origin.example:443", false)
+		tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 		send(t, tunnel, Leg{})
 		send(t, tunnel, Leg{})
 		require.Equal(t, &Fault{Kind: Own, Err: no, Left: true}, fault(t, tunnel, Leg{}))
@@ -285,7 +285,7 @@ func (answered) Close() error                  { return nil }
 // carried.
 func TestTwice(t *testing.T) {
 	for _, start := range []func(*bubble) Carrier{
-		func(b *bubble) Carrier { return b.Tunnel(b.t.Context(), "origin.example:443", false) },
+		func(b *bubble) Carrier { return b.Tunnel(b.t.Context(), "origin.example:443", false, nil) },
 		func(b *bubble) Carrier { return b.Forward(b.request("GET", "")) },
 	} {
 		denied := scripted.Page(407, "")
