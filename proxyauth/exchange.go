@@ -263,6 +263,9 @@ func (x *exchange) sending() verdict.Sending {
 // send sends the leg.
 func (x *exchange) send() (carrier.Reply, error) {
 	begin := time.Now()
+	if x.leg.Authorization != nil {
+		x.leg.Owner = x.p.Record
+	}
 	reply, err := x.m.Send(x.leg.Leg)
 	if x.p.Nature.Connection { // the next leg's error may repeat it
 		x.trail.secrets(x.leg.Authorization)

@@ -469,19 +469,19 @@ func TestSquidTunnel(t *testing.T) {
 			require.Equal(t, "hello\n", line)
 			// In another goroutine, since the echo comes before all is written.
 			go func() {
-				_, err := conn.Write(big)
+				_, err := conn.Write(large)
 				assert.NoError(t, err)
 			}()
-			echo := make([]byte, len(big))
+			echo := make([]byte, len(large))
 			_, err = io.ReadFull(in, echo)
 			require.NoError(t, err)
-			require.True(t, bytes.Equal(big, echo), "the echo is not whole")
+			require.True(t, bytes.Equal(large, echo), "the echo is not whole")
 
 			// squid passes on the end of one direction, and then ends the other.
 			half, ok := conn.(interface{ CloseWrite() error })
 			require.True(t, ok, "%T", conn)
 			require.NoError(t, half.CloseWrite())
-			require.Equal(t, int64(len(big)), <-ended)
+			require.Equal(t, int64(len(large)), <-ended)
 			rest, err := io.ReadAll(in)
 			require.NoError(t, err)
 			require.Empty(t, rest)

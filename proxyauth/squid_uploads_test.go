@@ -18,13 +18,13 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth"
 )
 
-// big is a body that fits into no buffer on the way.
-var big = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+// large is a body that fits into no buffer on the way.
+var large = bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 
-// postBig sends big to o by way of rt, as a body that can be sent again or as a
+// postBig sends large to o by way of rt, as a body that can be sent again or as a
 // stream, and fails unless all of it comes back.
 func postBig(rt http.RoundTripper, o *origin, stream bool) error {
-	var body io.Reader = bytes.NewReader(big)
+	var body io.Reader = bytes.NewReader(large)
 	if stream {
 		body = struct{ io.Reader }{body} // http.NewRequest does not know this type
 	}
@@ -43,19 +43,19 @@ func postBig(rt http.RoundTripper, o *origin, stream bool) error {
 	}
 	defer resp.Body.Close()
 	echo, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != 200 || !bytes.HasSuffix(echo, big)) {
+	if err == nil && (resp.StatusCode != 200 || !bytes.HasSuffix(echo, large)) {
 		err = fmt.Errorf("status %d, %d bytes: %.200s", resp.StatusCode, len(echo), echo)
 	}
 	return err
 }
 
-// requireBig requires that big has reached o n times, and nothing else has.
+// requireBig requires that large has reached o n times, and nothing else has.
 func requireBig(t *testing.T, o *origin, n int) {
 	t.Helper()
 	bodies := o.received()
 	require.Equal(t, n, len(bodies)) // not Len, which would print them
 	for _, body := range bodies {
-		require.True(t, body == string(big), "%d bytes of %d, or others", len(body), len(big))
+		require.True(t, body == string(large), "%d bytes of %d, or others", len(body), len(large))
 	}
 }
 

@@ -63,6 +63,11 @@ type Transport struct {
 	// ProxyTLSClientConfig is for the connection to https:// proxies. Nil
 	// means Base.TLSClientConfig without its ServerName, NextProtos, session
 	// cache and client certificates. NextProtos is always http/1.1.
+	//
+	// New connections resume the TLS session of an earlier one, for each user by
+	// itself (RFC 8446 §2.2), unless there is a ClientSessionCache, which is used
+	// for all users then, SessionTicketsDisabled, GetClientCertificate, or
+	// VerifyPeerCertificate, which a resumed session would pass over.
 	ProxyTLSClientConfig *tls.Config
 
 	// ForbidCleartextBasic refuses Basic where the connection to the proxy is

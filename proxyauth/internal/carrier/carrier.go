@@ -53,6 +53,7 @@ const (
 // A Leg says how the request is sent once.
 type Leg struct {
 	Authorization []string // the values of Proxy-Authorization; nil: none
+	Owner         any      // whose they are, as in Open; nil: nobody's
 	Body          verdict.Body
 
 	// Trial: the leg carries credentials that have never passed. It is written once at

@@ -48,10 +48,10 @@ func TLSConfig(own, origins *tls.Config) *tls.Config {
 	return config
 }
 
-// tlsConfigFor returns the configuration for a proxy with this host name.
+// tlsConfigFor returns a copy of the configuration for a proxy with this host name.
 func tlsConfigFor(config *tls.Config, host string) *tls.Config {
+	config = config.Clone()
 	if config.ServerName == "" {
-		config = config.Clone()
 		config.ServerName = host
 	}
 	return config

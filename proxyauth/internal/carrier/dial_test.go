@@ -93,7 +93,7 @@ func TestDialer(t *testing.T) {
 			}
 			d := dialer(t, proxy, f)
 			d.config.TLS = TLSConfig(client, nil)
-			conn, err := d.Dial(t.Context(), raw)
+			conn, err := d.Dial(t.Context(), nil, raw)
 			require.NoError(t, err)
 			io.WriteString(conn, "hello")
 			answer := make([]byte, 5)
@@ -129,10 +129,11 @@ func TestDialerServerName(t *testing.T) {
 	server, client := certified(t, func(c *x509.Certificate) { c.DNSNames = []string{"other.example"} })
 	d := dialer(t, "https://proxy.example:3128", overTLS(server, echo))
 	d.config.TLS = TLSConfig(client, nil)
-	_, err := d.Dial(t.Context(), false)
+	_, err := d.Dial(t.Context(), nil, false)
 	require.ErrorContains(t, err, "valid for other.example, not proxy.example")
 	d.config.TLS.ServerName = "other.example"
-	conn, err := d.Dial(t.Context(), false)
+	d.sessions.forget(nil)
+	conn, err := d.Dial(t.Context(), nil, false)
 	require.NoError(t, err)
 	conn.Close()
 }
@@ -155,7 +156,7 @@ func TestDialerTimeout(t *testing.T) {
 			d.config.Base.TLSHandshakeTimeout = test.limit
 			ctx, cancel := context.WithTimeout(t.Context(), test.patience)
 			defer cancel()
-			_, err := d.Dial(ctx, false)
+			_, err := d.Dial(ctx, nil, false)
 			var timeout net.Error
 			require.ErrorAs(t, err, &timeout)
 			require.True(t, timeout.Timeout())
@@ -180,7 +181,7 @@ func TestDialerTrace(t *testing.T) {
 		conn, err := d.Dial(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			TLSHandshakeStart: func() { started++ },
 			TLSHandshakeDone:  func(s tls.ConnectionState, err error) { state, failed = s, err },
-		}), false)
+		}), nil, false)
 		require.Equal(t, 1, started)
 		require.Equal(t, own != nil, state.HandshakeComplete)
 		require.ErrorIs(t, err, failed)
@@ -188,7 +189,7 @@ func TestDialerTrace(t *testing.T) {
 			require.NoError(t, err)
 			conn.Close()
 		}
-		if conn, err = d.Dial(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{}), false); err == nil {
+		if conn, err = d.Dial(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{}), nil, false); err == nil {
 			conn.Close()
 		}
 	}
@@ -264,7 +265,7 @@ func TestDialerErrors(t *testing.T) {
 		"hangs up":      {says(""), handshake + "EOF", ": perhaps it does not speak TLS on this port, and its URL begins with http://"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := test.dialer(t).Dial(t.Context(), false)
+			_, err := test.dialer(t).Dial(t.Context(), nil, false)
 			require.ErrorContains(t, err, test.text)
 			var dial *Fault
 			require.ErrorAs(t, err, &dial)

@@ -69,6 +69,9 @@ func (f *Forward) Open(owner any, want Wanted) (*Connection, error) {
 // Drop closes the connection that Open took.
 func (f *Forward) Drop() {
 	if f.conn != nil {
+		if f.conn.denied {
+			f.proxy.denied(f.conn.pool.owner, f.conn.TLS)
+		}
 		f.conn.Close()
 		f.conn = nil
 	}

@@ -96,7 +96,7 @@ func TestProxyName(t *testing.T) {
 				asked = addr
 				return nil, io.EOF
 			}
-			_, err := b.Dial(t.Context(), false)
+			_, err := b.Dial(t.Context(), nil, false)
 			require.Error(t, err)
 			require.Equal(t, want, asked)
 			require.Equal(t, host, b.shownURL().Host)

@@ -14,7 +14,7 @@ import (
 func TestMeter(t *testing.T) {
 	d := dialer(t, "http://proxy.example:3128", echo)
 	count := d.traffic.Traffic.(*traffic)
-	conn, err := d.Dial(t.Context(), false)
+	conn, err := d.Dial(t.Context(), nil, false)
 	require.NoError(t, err)
 	meter := meterOf(conn)
 	require.Equal(t, conn, meter)
@@ -62,7 +62,7 @@ func TestMeterLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := dialer(t, test.proxy+"://proxy.example:3128", test.f)
 			d.config.TLS = TLSConfig(client, nil)
-			conn, err := d.Dial(t.Context(), false)
+			conn, err := d.Dial(t.Context(), nil, false)
 			require.NoError(t, err)
 			if test.asks {
 				conn.Write([]byte("GET"))
@@ -75,7 +75,7 @@ func TestMeterLost(t *testing.T) {
 
 	// What its user closes is not lost.
 	d := dialer(t, "http://proxy.example:3128", echo)
-	conn, err := d.Dial(t.Context(), false)
+	conn, err := d.Dial(t.Context(), nil, false)
 	require.NoError(t, err)
 	meterOf(conn).ReadFrom(strings.NewReader("GET"))
 	conn.Close()

@@ -19,6 +19,7 @@ type pinned struct {
 	Authenticated bool
 	HTTP10        bool // the proxy answers HTTP/1.0
 	Once          bool // the caller wants it closed after the response
+	denied        bool // the last answer was a 407
 
 	pool      *pool
 	phase     phase
@@ -103,6 +104,7 @@ func (c *pinned) answered(resp *http.Response) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		c.Wire.raw.Store(true)
 	}
+	c.denied = resp.StatusCode == http.StatusProxyAuthRequired
 	// A 407 without a challenge on an authenticated connection is an origin's.
-	c.Authenticated = resp.StatusCode != http.StatusProxyAuthRequired || c.Authenticated && len(resp.Header["Proxy-Authenticate"]) == 0
+	c.Authenticated = !c.denied || c.Authenticated && len(resp.Header["Proxy-Authenticate"]) == 0
 }

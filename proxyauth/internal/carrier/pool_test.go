@@ -334,6 +334,7 @@ func TestPoolTLS(t *testing.T) {
 		c.Close()
 
 		d.config.TLS = &tls.Config{}
+		d.sessions.forget("owner")
 		_, err = p.Get(req)
 		var dial *Fault
 		require.True(t, errors.As(err, &dial) && dial == err, "as on the other ways")

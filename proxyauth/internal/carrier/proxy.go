@@ -35,6 +35,8 @@ type Proxy struct {
 	forward *http.Transport // for requests on any connection
 	pinned  *http.Transport // makes the connections of pools
 	pools   pools
+
+	sessions sessions
 }
 
 // NewProxy returns a Proxy without connections.
@@ -64,7 +66,7 @@ func (p *Proxy) shownURL() *url.URL {
 func (p *Proxy) forwardTransport() *http.Transport {
 	f := p.config.Base.Clone()
 	f.Proxy = http.ProxyURL(p.url)
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.DialAgain(ctx) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialAgain(ctx, nil) }
 	f.DialContext, f.DialTLSContext = dial, dial
 	f.Dial, f.DialTLS = nil, nil //lint:ignore SA1019 Base's own are behind Dial
 	// The proxy is spoken to in HTTP/1.1.
@@ -89,7 +91,7 @@ func (p *Proxy) pinnedTransport() *http.Transport {
 	t.DisableKeepAlives, t.MaxConnsPerHost, t.MaxIdleConnsPerHost = false, 0, 0
 	t.DialTLSContext = nil
 	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		conn, err := p.DialAgain(ctx)
+		conn, err := p.dialAgain(ctx, wireOf(ctx).owner)
 		if err != nil {
 			return nil, err
 		}
@@ -98,21 +100,42 @@ func (p *Proxy) pinnedTransport() *http.Transport {
 	return t
 }
 
-// Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy. The bytes
-// of a raw connection are not counted. The error is a *Fault.
-func (p *Proxy) Dial(ctx context.Context, raw bool) (net.Conn, error) {
+// Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy, in a session
+// that is resumed for the same owner alone. The bytes of a raw connection are not counted.
+// The error is a *Fault.
+func (p *Proxy) Dial(ctx context.Context, owner any, raw bool) (net.Conn, error) {
+	conn, err := p.dialTCP(ctx, raw)
+	if err != nil || p.url.Scheme != "https" {
+		return conn, err
+	}
+	return p.encrypt(ctx, conn, p.sessions.of(owner, p.config.TLS, p.url.Hostname()))
+}
+
+// DialAnew is Dial of a raw connection that resumes no session, so that the proxy shows
+// its certificate.
+func (p *Proxy) DialAnew(ctx context.Context) (net.Conn, error) {
+	conn, err := p.dialTCP(ctx, true)
+	if err != nil || p.url.Scheme != "https" {
+		return conn, err
+	}
+	config := tlsConfigFor(p.config.TLS, p.url.Hostname())
+	config.ClientSessionCache = nil
+	return p.encrypt(ctx, conn, config)
+}
+
+func (p *Proxy) dialTCP(ctx context.Context, raw bool) (net.Conn, error) {
 	conn, err := Dial(ctx, p.config.Base, "tcp", hostname.OfURL(p.url))
 	if err != nil {
 		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "connecting", Err: err}
 	}
-	secure := p.url.Scheme == "https"
-	if !raw {
-		conn = &meter{Conn: conn, traffic: p.traffic, secure: secure}
-	}
-	if !secure {
+	if raw {
 		return conn, nil
 	}
-	client := tls.Client(conn, tlsConfigFor(p.config.TLS, p.url.Hostname()))
+	return &meter{Conn: conn, traffic: p.traffic, secure: p.url.Scheme == "https"}, nil
+}
+
+func (p *Proxy) encrypt(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+	client := tls.Client(conn, config)
 	if err := handshake(ctx, client, p.config.Base.TLSHandshakeTimeout); err != nil {
 		conn.Close()
 		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "TLS handshake", Err: err}
@@ -120,14 +143,14 @@ func (p *Proxy) Dial(ctx context.Context, raw bool) (net.Conn, error) {
 	return client, nil
 }
 
-// DialAgain is Dial with repetitions, for connections on which nothing but requests to
+// dialAgain is Dial with repetitions, for connections on which nothing but requests to
 // be forwarded will travel.
-func (p *Proxy) DialAgain(ctx context.Context) (net.Conn, error) {
+func (p *Proxy) dialAgain(ctx context.Context, owner any) (net.Conn, error) {
 	ctx, stop := EndWithMarked(ctx)
 	defer stop()
 	again := repetitions{begin: p.config.Again}
 	for {
-		conn, err := p.Dial(ctx, false)
+		conn, err := p.Dial(ctx, owner, false)
 		if err == nil || !again.after(ctx, err) {
 			return conn, err
 		}
@@ -148,9 +171,21 @@ func (r *repetitions) after(ctx context.Context, err error) bool {
 	return r.again != nil && r.again(ctx, err)
 }
 
-// Retire closes the idle connections of an owner that is out of use, and keeps no
-// others from then on.
-func (p *Proxy) Retire(owner any) { p.pools.retire(owner) }
+// Retire closes the idle connections of an owner that is out of use, keeps no others from
+// then on, and forgets the owner's TLS session.
+func (p *Proxy) Retire(owner any) {
+	p.pools.retire(owner)
+	p.sessions.forget(owner)
+}
+
+// denied takes note that a connection of an owner ends with a 407. If its TLS session was
+// resumed, the next one is not: the proxy may have another certificate by now, to which
+// its credentials are to be bound.
+func (p *Proxy) denied(owner any, state *tls.ConnectionState) {
+	if state != nil && state.DidResume {
+		p.sessions.forget(owner)
+	}
+}
 
 // CloseIdleOf closes the idle connections that an owner has authenticated.
 func (p *Proxy) CloseIdleOf(owner any) { p.pools.closeIdleOf(owner) }

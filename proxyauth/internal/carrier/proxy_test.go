@@ -26,7 +26,7 @@ func TestDialAgain(t *testing.T) {
 		inBubble(t, nil, test.set, func(t *testing.T, b *bubble) {
 			b.fails = func(int) error { return io.EOF }
 			for i := range 2 {
-				_, err := b.DialAgain(t.Context())
+				_, err := b.dialAgain(t.Context(), nil)
 				require.Equal(t, &Fault{Kind: Unreachable, Proxy: "http://proxy.example:3128", Doing: "connecting", Err: io.EOF}, err)
 				require.Equal(t, (i+1)*test.want, b.connections(), name)
 			}
@@ -66,7 +66,7 @@ func TestDialAgainEnds(t *testing.T) {
 		defer cancel()
 		req := Marked(b.request("GET", "").WithContext(ctx))
 		begin := time.Now()
-		_, err := b.DialAgain(context.WithoutCancel(req.Context()))
+		_, err := b.dialAgain(context.WithoutCancel(req.Context()), nil)
 		require.ErrorIs(t, err, io.EOF)
 		require.Equal(t, 10*time.Second, time.Since(begin))
 	})

@@ -28,6 +28,8 @@ type Tunnel struct {
 
 	line   *line // of the last leg; nil: none
 	opened bool  // the next leg goes on line, too
+	owner  any   // of line, if it was opened
+	denied bool  // the last answer was a 407
 	took   Connection
 	losses losses
 }
@@ -50,14 +52,14 @@ func (p *Proxy) TunnelOn(ctx context.Context, conn net.Conn, addr string) *Tunne
 func (t *Tunnel) Request() *http.Request { return t.req }
 
 // Open opens the connection that becomes the tunnel. None is authenticated before.
-func (t *Tunnel) Open(_ any, want Wanted) (*Connection, error) {
+func (t *Tunnel) Open(owner any, want Wanted) (*Connection, error) {
 	if want == Authenticated {
 		return nil, nil
 	}
-	if err := t.dial(); err != nil {
+	if err := t.dial(owner); err != nil {
 		return nil, err
 	}
-	t.opened, t.took = true, Connection{}
+	t.opened, t.owner, t.took = true, owner, Connection{}
 	if secure, ok := t.line.conn.(*tls.Conn); ok && t.proxy.url.Scheme == "https" {
 		state := secure.ConnectionState()
 		t.took.TLS = &state
@@ -70,7 +72,7 @@ func (t *Tunnel) Open(_ any, want Wanted) (*Connection, error) {
 // closed the connection without saying so.
 func (t *Tunnel) Send(leg Leg) (Reply, error) {
 	if !t.opened {
-		if err := t.dial(); err != nil {
+		if err := t.dial(leg.Owner); err != nil {
 			return Reply{}, err
 		}
 	}
@@ -85,7 +87,8 @@ func (t *Tunnel) Send(leg Leg) (Reply, error) {
 		t.Drop()
 		return Reply{}, err
 	}
-	if hook := t.proxy.config.Base.OnProxyConnectResponse; hook != nil && resp.StatusCode != http.StatusProxyAuthRequired {
+	t.denied = resp.StatusCode == http.StatusProxyAuthRequired
+	if hook := t.proxy.config.Base.OnProxyConnectResponse; hook != nil && !t.denied {
 		if err := hook(t.req.Context(), t.proxy.shownURL(), t.req, resp); err != nil {
 			t.Drop()
 			return Reply{}, &Fault{Kind: Own, Err: err, Left: unreachable(err) == nil}
@@ -94,11 +97,11 @@ func (t *Tunnel) Send(leg Leg) (Reply, error) {
 	return t.losses.reply(resp, leg), nil
 }
 
-// dial opens a new connection in place of the last.
-func (t *Tunnel) dial() error {
+// dial opens a new connection of an owner in place of the last.
+func (t *Tunnel) dial(owner any) error {
 	t.Drop()
 	t.line = nil
-	conn, err := t.proxy.Dial(t.dials.context(t.req.Context()), t.raw)
+	conn, err := t.proxy.Dial(t.dials.context(t.req.Context()), owner, t.raw)
 	if err == nil {
 		t.dials.connected()
 		t.line = &line{conn: conn}
@@ -224,7 +227,10 @@ func (t *Tunnel) HangUp(*http.Response) { t.Close() }
 // Drop closes the connection.
 func (t *Tunnel) Drop() {
 	t.Close()
-	t.opened = false
+	if t.opened && t.denied {
+		t.proxy.denied(t.owner, t.took.TLS)
+	}
+	t.opened, t.denied = false, false
 }
 
 // Close closes the connection, if there is one.

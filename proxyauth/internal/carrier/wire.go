@@ -16,19 +16,24 @@ type wire struct {
 	fresh  atomic.Bool // a response may begin with the next byte
 	raw    atomic.Bool // no response will: another protocol has begun
 	header []byte      // a response's header that was read ahead
+
+	owner any // for whom it is dialed
 }
 
 // wireKey is the context key under which a dial finds the wire to fill.
 type wireKey struct{}
 
-// withWire returns a context for a dial that is to fill w, by filled.
+// withWire returns a context for a dial that is to fill w.
 func withWire(ctx context.Context, w *wire) context.Context {
 	return context.WithValue(ctx, wireKey{}, w)
 }
 
-// filled returns the wire that withWire has put into ctx, with conn below it.
+// wireOf returns the wire that withWire has put into ctx.
+func wireOf(ctx context.Context) *wire { return ctx.Value(wireKey{}).(*wire) }
+
+// filled returns the wire of ctx with conn below it.
 func filled(ctx context.Context, conn net.Conn) *wire {
-	w := ctx.Value(wireKey{}).(*wire)
+	w := wireOf(ctx)
 	w.Conn = conn
 	return w
 }
