@@ -56,6 +56,11 @@ func TestCausesOfKDC(t *testing.T) {
 			for _, part := range []string{e.SPN, e.Cause, e.Remedy, errors.Unwrap(e).Error()} {
 				require.ErrorContains(t, err, part)
 			}
+			// R44: what the KDC says is told in one line.
+			for err := error(e); err != nil; err = errors.Unwrap(err) {
+				require.ErrorContains(t, err, "in two\ufffd lines\ufffd")
+				require.NotRegexp(t, "[[:cntrl:]]", err.Error())
+			}
 		})
 	}
 }

@@ -86,7 +86,7 @@ type Ticket struct {
 // it ends.
 func (t *Ticket) String() string {
 	return fmt.Sprintf("ticket of %s by the %s, valid until %s",
-		t.Principal(), t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
+		oneLine(t.Principal()), t.source, t.end.Local().Format("2006-01-02 15:04 MST"))
 }
 
 // Principal returns the client's principal, such as "alice@CORP.EXAMPLE".

@@ -126,7 +126,7 @@ func (h *Handshake) refusal(token []byte) error {
 	}
 	var krb spnego.KRB5Token
 	if krb.Unmarshal(resp.ResponseToken) == nil && krb.IsKRBError() {
-		return fmt.Errorf("%w: %v", ErrRefused, krb.KRBError.Error())
+		return fmt.Errorf("%w: %s", ErrRefused, oneLine(krb.KRBError.Error()))
 	}
 	if resp.SupportedMech.Equal(oidNTLM) {
 		return fmt.Errorf("%w: it wants NTLM inside Negotiate", ErrRefused)

@@ -259,7 +259,7 @@ func (k *kdc) ticket(body messages.KDCReqBody, client types.PrincipalName, realm
 }
 
 func refused(body messages.KDCReqBody, code int32) []byte {
-	e := messages.NewKRBError(body.SName, body.Realm, code, "")
+	e := messages.NewKRBError(body.SName, body.Realm, code, "in\r\ntwo\x1b lines\x00")
 	return must(e.Marshal())
 }
 

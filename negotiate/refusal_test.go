@@ -34,7 +34,7 @@ func mechToken(id byte, message []byte) []byte {
 
 func krbError(t *testing.T) []byte {
 	service := types.NewPrincipalName(nametype.KRB_NT_SRV_HST, "HTTP/proxy.example")
-	e := messages.NewKRBError(service, realm, errorcode.KRB_AP_ERR_SKEW, "your clock")
+	e := messages.NewKRBError(service, realm, errorcode.KRB_AP_ERR_SKEW, "your\nclock")
 	message, err := e.Marshal()
 	require.NoError(t, err)
 	return message

@@ -201,7 +201,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("negotiate: no ticket for %s: %s: %s (%v)", e.SPN, e.Cause, e.Remedy, e.err)
 }
 
-// Unwrap returns gokrb5's error, or that of the function of BeforeLogin.
+// Unwrap returns the error of gokrb5, whose text is in one line, or that of the function of
+// BeforeLogin.
 func (e *Error) Unwrap() error { return e.err }
 
 // A meaning is what an error says of the user.
@@ -247,7 +248,7 @@ func explain(err error, spn string) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{SPN: spn, Cause: "Kerberos failed", Remedy: "see krb5.conf", err: err}
+	e := &Error{SPN: spn, Cause: "Kerberos failed", Remedy: "see krb5.conf", err: oneLineError{err}}
 	for _, c := range causes {
 		if strings.Contains(err.Error(), c.text) {
 			e.Cause, e.Remedy, e.Rejected, e.Barred = c.cause, c.remedy, c.means == rejected, c.means == barred

@@ -135,7 +135,7 @@ func (x *exchange) passOver(c *choice, k candidate) {
 		if k.sourceFailed {
 			name = ""
 		}
-		x.trail.finds(name, k.detail)
+		x.trail.finds(name, x.trail.told(k.detail))
 	}
 }
 
@@ -148,7 +148,7 @@ func (x *exchange) nothingToUse(c *choice) *AuthError {
 		}
 	}
 	e := t.error(c.why, "")
-	e.cause = c.cause
+	e.cause = t.told(c.cause)
 	switch c.why {
 	case ErrNoCredentials:
 		e.remedy = "set Transport.Credentials, write user name and password into the proxy URL, or set PROXY_USER and PROXY_PASS"
@@ -343,7 +343,7 @@ func (x *exchange) otherRealm(otherPair bool, fresh scheme.Session) error {
 	next := x.p.WithOwn(fresh)
 	next.Offers = x.offersOf(x.p.Scheme)
 	next.Realm = realmOf(next.Offers)
-	next.RealmShown = shortened(next.Realm, &x.trail.sent)
+	next.RealmShown = shown(next.Realm, &x.trail.sent)
 	next.Record = demand.NewRecord(x.p.Trusted())
 	x.p = next
 	return nil

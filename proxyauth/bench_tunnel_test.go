@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -114,7 +113,7 @@ func serveTunnel(c net.Conn, proxy, origin *tls.Config) {
 func rsaCertificate(b *testing.B) tls.Certificate {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(b, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"proxy.test"}}
+	template := &x509.Certificate{NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"proxy.test"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(b, err)
 	return tls.Certificate{Certificate: [][]byte{der, der}, PrivateKey: key} // with one of an authority

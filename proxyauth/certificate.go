@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 )
 
 // An InterceptionError says that the certificate which arrived through a tunnel
@@ -43,20 +45,24 @@ func (e *InterceptionError) meaning() (cause, remedy string) {
 // Unwrap returns Err.
 func (e *InterceptionError) Unwrap() error { return e.Err }
 
-// intercepted returns err as an *InterceptionError if it is one.
+// intercepted returns err as an *InterceptionError if it is one. What others say in it is in
+// one line.
 func intercepted(r *route, target string, err error) error {
 	var invalid *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
-	if !errors.As(err, &invalid) || !errors.As(err, &unknown) || len(invalid.UnverifiedCertificates) == 0 {
+	if !errors.As(err, &invalid) {
 		return err
+	}
+	if !errors.As(err, &unknown) || len(invalid.UnverifiedCertificates) == 0 {
+		return printable.Error(err)
 	}
 	var hop *carrier.Fault
 	if errors.As(err, &hop) && hop.Kind == carrier.Unreachable { // the certificate of a proxy
-		return err
+		return printable.Error(err)
 	}
 	chain := invalid.UnverifiedCertificates
 	issuer := chain[len(chain)-1].Issuer
-	e := &InterceptionError{Proxy: r.name, Target: target, Issuer: commonName(issuer), Err: err}
+	e := &InterceptionError{Proxy: r.name, Target: target, Issuer: commonName(issuer), Err: printable.Error(err)}
 	if conf := r.base.TLSClientConfig; conf == nil || conf.RootCAs == nil {
 		roots, err := x509.SystemCertPool()
 		e.noRoots = err == nil && roots.Equal(x509.NewCertPool()) // as in an image made from scratch
@@ -65,8 +71,5 @@ func intercepted(r *route, target string, err error) error {
 }
 
 func commonName(name pkix.Name) string {
-	if name.CommonName != "" {
-		return name.CommonName
-	}
-	return name.String()
+	return printable.Line(cmp.Or(name.CommonName, name.String()))
 }

@@ -129,7 +129,7 @@ func (c *chooser) planBy(s scheme.Scheme, cred scheme.Credentials, from string) 
 		if err != nil {
 			return nil, err
 		}
-		made.RealmShown = shortened(made.Realm, &c.sent)
+		made.RealmShown = shown(made.Realm, &c.sent)
 		if c.dry {
 			return made, nil
 		}

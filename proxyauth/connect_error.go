@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 )
 
@@ -17,7 +18,7 @@ func (e *ConnectError) meaning() (cause, remedy string) {
 	case e.StatusCode/100 == 3:
 		cause = "it redirects elsewhere"
 		if u, err := url.Parse(e.Header.Get("Location")); err == nil && u.Host != "" {
-			cause = "it redirects to " + u.Host
+			cause = "it redirects to " + printable.Line(u.Host)
 		}
 		return cause + ", as the login page of a network does, and a web server that is no proxy",
 			"log in to the network with a browser, or check host and port of the proxy URL"

@@ -62,11 +62,7 @@ func (d *denial) safePage(ctx context.Context, sent *secret.Sent) []byte {
 
 // safeHeader returns what an error shows of the header, without the secrets that were sent.
 func (d *denial) safeHeader(sent *secret.Sent) http.Header {
-	header := shownPart(d.resp.Header)
-	for name, values := range header {
-		header[name] = sent.StrikeAll(values)
-	}
-	return header
+	return sent.StrikeHeader(shownPart(d.resp.Header))
 }
 
 // challengesOf returns the challenges of one scheme.
@@ -92,7 +88,7 @@ func realmOf(offers []challenge.Challenge) string {
 func realmShown(challenges []challenge.Challenge, sent *secret.Sent) string {
 	for _, c := range challenges {
 		if c.Has("realm") {
-			return shortened(c.Params.Get("realm"), sent)
+			return shown(c.Params.Get("realm"), sent)
 		}
 	}
 	return ""
@@ -102,7 +98,7 @@ func realmShown(challenges []challenge.Challenge, sent *secret.Sent) string {
 func names(challenges []challenge.Challenge, sent *secret.Sent) []string {
 	var names []string
 	for _, c := range challenges {
-		name := fmt.Sprintf("%.40s", shortened(c.Scheme, sent))
+		name := fmt.Sprintf("%.40s", shown(c.Scheme, sent))
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 			names = append(names, name)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
@@ -73,11 +74,11 @@ func (d *denial) faults(sent *secret.Sent) []finding {
 	return found
 }
 
-// shortened returns the beginning of a text of the proxy, without the secrets that were
-// sent.
-func shortened(text string, sent *secret.Sent) string {
+// shown returns the beginning of a text of the proxy in one line, without the secrets that
+// were sent.
+func shown(text string, sent *secret.Sent) string {
 	if len(text) <= maxShownText {
-		return sent.StrikeString(text)
+		return printable.Line(sent.StrikeString(text))
 	}
-	return string(sent.StrikeCut([]byte(text[:maxShownText]))) + "…"
+	return printable.Line(string(sent.StrikeCut([]byte(text[:maxShownText])))) + "…"
 }

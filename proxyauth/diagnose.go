@@ -14,6 +14,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/env"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 )
 
 // Diagnose walks the way to a target step by step, as a request of t would take
@@ -55,6 +56,9 @@ type diagnosis struct {
 }
 
 func (d *diagnosis) add(name string, outcome Outcome, remedy string, details ...string) bool {
+	for i, detail := range details {
+		details[i] = printable.Line(detail)
+	}
 	d.report.Steps = append(d.report.Steps, Step{Name: name, Outcome: outcome, Details: details, Remedy: remedy})
 	return outcome != StepFailed
 }

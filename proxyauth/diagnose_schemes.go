@@ -9,6 +9,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/demand"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
 // considered tells what would become of each scheme for req, after the proxy has denied
@@ -28,6 +29,9 @@ func considered(r *route, req *http.Request, d *denial) (details []string, usabl
 		if !offered || len(d.challenges) == 0 {
 			details = append(details, name+": not offered")
 			continue
+		}
+		if k.detail != nil { // a KDC may repeat what the proxy was sent
+			k.detail = secret.StrikeError(k.detail, &sent)
 		}
 		what, can := described(r, req, k)
 		if can {

@@ -51,7 +51,7 @@ func (d *diagnosis) redirects(resp *http.Response) string {
 		return ""
 	}
 	sent := sentBefore(d.r)
-	return sent.StrikeString(u.Host)
+	return shown(u.Host, &sent)
 }
 
 // mayBeProxys reports whether a status of a forwarded request is mostly a limit

@@ -368,7 +368,7 @@ func (x *exchange) skip(failure *scheme.Failure) error {
 		return x.trail.unanswerable(name, failure)
 	}
 	x.trail.fails(name, failure)
-	x.r.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", failure.Err)
+	x.r.log.Debug("proxy authentication scheme failed", "proxy", x.r.name, "scheme", name, "error", x.trail.told(failure.Err))
 	x.r.learn(demand.Fact{What: demand.Dropped, Plan: p})
 	x.p = x.r.bare
 	if d.resp == nil || len(d.challenges) == 0 {

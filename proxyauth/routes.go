@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 )
 
 // A core is what a Transport becomes at its first use: its settings, and the route to
@@ -117,7 +117,7 @@ func withoutUserinfo(err error) error {
 		return errProxyURL
 	}
 	if strings.Contains(err.Error(), "@") {
-		return secret.Told(errProxyURL.Error(), err)
+		return printable.Told(errProxyURL.Error(), err)
 	}
 	return err
 }

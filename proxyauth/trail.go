@@ -14,6 +14,7 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/demand"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/lockout"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/scheme"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
@@ -89,25 +90,39 @@ func (t *trail) secrets(authorization []string) {
 	t.sent.Add(scheme.SecretsIn(carrier.Authorization(t.req.Header))...)
 }
 
-// struck returns err without the secrets that were sent, and without most of a line of the
-// proxy that is too long to be read. To a proxy that was not reached no secrets were sent.
+// struck returns err without the secrets that were sent, in one line where it may quote
+// what the proxy says, and without most of a line that is too long to be read. To a proxy
+// that was not reached no secrets were sent.
 func (t *trail) struck(err error) error {
 	fault, ok := err.(*carrier.Fault)
-	switch {
-	case !ok:
+	if !ok {
 		return secret.StrikeError(err, &t.sent)
-	case fault.Kind == carrier.Unreachable:
-		return err
 	}
-	var inner error
-	if text := fault.Err.Error(); fault.Kind == carrier.Broken && len(text) > maxShownError {
-		inner = secret.Told(shortened(text, &t.sent), fault.Err)
-	} else if inner = secret.StrikeError(fault.Err, &t.sent); inner == fault.Err {
+	inner := fault.Err
+	switch text := inner.Error(); {
+	case fault.Kind == carrier.Broken && len(text) > maxShownError:
+		inner = printable.Told(shown(text, &t.sent), inner)
+	case fault.Kind != carrier.Unreachable:
+		inner = secret.StrikeError(inner, &t.sent)
+	}
+	if fault.Kind != carrier.Own {
+		inner = printable.Error(inner)
+	}
+	if inner == fault.Err {
 		return err
 	}
 	safe := *fault
 	safe.Err = inner
 	return &safe
+}
+
+// told returns an error of a scheme, which may repeat what the proxy says, without the
+// secrets that were sent; nil for nil.
+func (t *trail) told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return secret.StrikeError(err, &t.sent)
 }
 
 // tries notes that credentials are sent by a scheme.
@@ -150,7 +165,7 @@ func (t *trail) error(why error, remedy string) *AuthError {
 	}
 	e.Schemes, e.reasons = outcomesOf(names(d.challenges, &t.sent), t.tried, append(d.faults(&t.sent), t.found...))
 	if d.resp != nil {
-		e.StatusCode, e.Status = d.resp.StatusCode, shortened(d.resp.Status, &t.sent)
+		e.StatusCode, e.Status = d.resp.StatusCode, shown(d.resp.Status, &t.sent)
 		e.Header, e.Body = d.safeHeader(&t.sent), d.safePage(t.req.Context(), &t.sent)
 	}
 	return e
@@ -162,7 +177,7 @@ func (t *trail) connectError(resp *http.Response, hangUp func(*http.Response), a
 	t.secrets(authorization)
 	d := denial{resp: resp, hangUp: hangUp}
 	e := &ConnectError{
-		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: shortened(resp.Status, &t.sent),
+		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: shown(resp.Status, &t.sent),
 		Header: d.safeHeader(&t.sent), Body: d.safePage(t.req.Context(), &t.sent), trusted: trusted,
 	}
 	if authorization != nil {
@@ -206,9 +221,9 @@ func (t *trail) bodyGone() *AuthError {
 
 // unanswerable is the error about a scheme that fails for this request.
 func (t *trail) unanswerable(name string, err error) *AuthError {
-	t.found = append(t.found, finding{name, err})
+	t.found = append(t.found, finding{name, t.told(err)})
 	e := t.error(ErrNoUsableScheme, "")
-	e.cause = err
+	e.cause = t.told(err)
 	var failure *scheme.Failure
 	switch {
 	case errors.As(err, &failure):

@@ -2,8 +2,9 @@ package carrier
 
 import (
 	"crypto/tls"
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"net/http"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // A Carrier sends one request to a proxy, in as many legs as its authentication takes: a

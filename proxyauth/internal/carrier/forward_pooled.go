@@ -2,11 +2,12 @@ package carrier
 
 import (
 	"errors"
-	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
 // Legs of forwarded requests on any connection of net/http's pool.

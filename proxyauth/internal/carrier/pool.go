@@ -216,7 +216,7 @@ func (p *pool) put(c *pinned) bool {
 	case p.retired || c.Once || !c.Authenticated:
 		return false
 	case len(p.waiting) > 0:
-		c.phase = inLegs
+		c.phase, c.idleSince = inLegs, time.Time{}
 		p.next() <- c
 		return true
 	case len(p.idle) >= p.config.MaxIdle:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -114,6 +115,27 @@ func TestPoolGivesUp(t *testing.T) {
 		require.Equal(t, ErrCanceled, <-ended)
 		c.Close()
 		p.get(p.Get).Close()
+	})
+}
+
+// R44: a connection that is handed to who waits for it was not idle, as with net/http.
+func TestPoolHandsOver(t *testing.T) {
+	withPool(t, poolConfig{MaxConns: 1, MaxIdle: 1}, func(t *testing.T, p *pooled) {
+		p.use(p.get(p.Get)) // which makes it idle for once
+		c := p.get(p.Get)
+		var got httptrace.GotConnInfo
+		waiting := p.request(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { got = info }}))
+		done := make(chan *pinned)
+		go func() {
+			c, err := p.Get(waiting)
+			require.NoError(t, err)
+			done <- c
+		}()
+		synctest.Wait()
+		p.use(c)
+		(<-done).Close()
+		require.True(t, got.Reused)
+		require.False(t, got.WasIdle)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/hostname"
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 )
 
 // Config says how a proxy is reached.
@@ -138,7 +139,7 @@ func (p *Proxy) encrypt(ctx context.Context, conn net.Conn, config *tls.Config) 
 	client := tls.Client(conn, config)
 	if err := handshake(ctx, client, p.config.Base.TLSHandshakeTimeout); err != nil {
 		conn.Close()
-		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "TLS handshake", Err: err}
+		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "TLS handshake", Err: printable.Error(err)}
 	}
 	return client, nil
 }

@@ -7,6 +7,8 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 )
 
 // secretFields are the fields that hold credentials, or what can be used like credentials
@@ -83,7 +85,7 @@ func RedactAttr(_ []string, a slog.Attr) slog.Attr {
 		}
 	case *http.Response:
 		if v != nil {
-			a.Value = slog.StringValue(v.Proto + " " + v.Status)
+			a.Value = slog.StringValue(printable.Line(v.Proto + " " + v.Status))
 		}
 	case []string:
 		safe := make([]string, len(v))

@@ -3,34 +3,26 @@
 package secret
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"html"
-	"net/url"
+	"net/http"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Withheld stands where a secret was.
 const Withheld = "REDACTED"
 
 // Sent holds the secrets that were sent to a proxy, which may repeat them in its answers.
-// The zero value has none.
+// The zero value has none. It is used by one goroutine at a time.
 type Sent struct {
 	secrets []string
-	shapes  []string // the secrets in every encoding, the longest first; nil: not computed yet
+	work    *work // nil: a secret was added since the last text
 }
 
 // Add adds secrets; empty ones are ignored.
 func (s *Sent) Add(secrets ...string) {
 	for _, secret := range secrets {
-		if secret != "" {
-			s.secrets, s.shapes = append(s.secrets, secret), nil
+		if secret != "" && !slices.Contains(s.secrets, secret) {
+			s.secrets, s.work = append(s.secrets, secret), nil
 		}
 	}
 }
@@ -39,28 +31,55 @@ func (s *Sent) Add(secrets ...string) {
 func (s *Sent) Clone() Sent { return Sent{secrets: slices.Clone(s.secrets)} }
 
 // Strike returns text with REDACTED in place of the secrets, in whatever encoding they are
-// in it.
+// in it: see canonical and shapes. If there are none, it returns text itself.
 func (s *Sent) Strike(text []byte) []byte {
-	if s.shapes == nil && s.secrets != nil {
-		for _, secret := range s.secrets {
-			s.shapes = append(s.shapes, shapes(secret)...)
-		}
-		// The longest first, since one may contain another.
-		slices.SortFunc(s.shapes, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
-		s.shapes = slices.Compact(s.shapes)
+	if len(s.secrets) == 0 {
+		return text
 	}
-	for _, shape := range s.shapes {
-		if len(shape) < shortSecret {
-			text = strikeWord(text, shape)
-		} else {
-			text = bytes.ReplaceAll(text, []byte(shape), []byte(Withheld))
+	w := s.prepared()
+	for range maxPasses {
+		spans := w.find(text)
+		if len(spans) == 0 {
+			break
 		}
+		text = withheld(text, spans)
 	}
 	return text
 }
 
+// maxPasses bounds how often a text is searched. What comes before a secret may be read as
+// the beginning of an encoding, so that a second one after it is found only when the first
+// one has gone.
+const maxPasses = 4
+
+// withheld returns a copy of text with REDACTED in place of the spans, which are sorted, and
+// may overlap.
+func withheld(text []byte, spans []span) []byte {
+	struck := make([]byte, 0, len(text))
+	at := 0
+	for i := 0; i < len(spans); {
+		begin, end := spans[i].begin, spans[i].end
+		for i++; i < len(spans) && spans[i].begin < end; i++ {
+			end = max(end, spans[i].end)
+		}
+		struck = append(append(struck, text[at:begin]...), Withheld...)
+		at = end
+	}
+	return append(struck, text[at:]...)
+}
+
 // StrikeString is Strike for a string.
-func (s *Sent) StrikeString(text string) string { return string(s.Strike([]byte(text))) }
+func (s *Sent) StrikeString(text string) string {
+	if len(s.secrets) == 0 || text == "" {
+		return text
+	}
+	w := s.prepared()
+	w.text = append(w.text[:0], text...)
+	if struck := s.Strike(w.text); &struck[0] != &w.text[0] {
+		return string(struck)
+	}
+	return text
+}
 
 // StrikeAll is Strike for several strings.
 func (s *Sent) StrikeAll(values []string) []string {
@@ -71,69 +90,56 @@ func (s *Sent) StrikeAll(values []string) []string {
 	return safe
 }
 
+// StrikeHeader is Strike for the names and values of fields. It returns a copy of h.
+func (s *Sent) StrikeHeader(h http.Header) http.Header {
+	if h == nil {
+		return nil
+	}
+	safe := make(http.Header, len(h))
+	for name, values := range h {
+		name = s.strikeName(name)
+		safe[name] = append(safe[name], s.StrikeAll(values)...)
+	}
+	return safe
+}
+
+// ordinary are names of fields that tell nothing, whatever the secrets are: without them
+// an answer could not be read.
+var ordinary = [...]string{
+	"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Connection", "Proxy-Status", "Connection", "Keep-Alive",
+	"Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Server", "Via", "Location", "Cache-Control", "X-Cache", "X-Squid-Error",
+}
+
+func (s *Sent) strikeName(name string) string {
+	if slices.Contains(ordinary[:], name) {
+		return name
+	}
+	for _, secret := range s.secrets { // net/http changes the case of names
+		if strings.EqualFold(name, secret) {
+			return Withheld
+		}
+	}
+	return s.StrikeString(name)
+}
+
 // StrikeCut is Strike for a text that was cut off: if it ends with the beginning of a
 // secret, that is removed, too.
 func (s *Sent) StrikeCut(text []byte) []byte {
+	if len(s.secrets) == 0 {
+		return text
+	}
 	text = s.Strike(text)
-	for _, shape := range s.shapes {
-		n := min(len(shape), len(text))
-		for !bytes.HasSuffix(text, []byte(shape[:n])) {
-			n--
-		}
-		text = text[:len(text)-n]
-	}
-	return text
+	return text[:s.prepared().cut(text)]
 }
 
-// shortSecret is the length in bytes below which a secret is struck only where it is a
-// word of its own. Struck inside words, a short secret would spoil most of a text, and the
-// gaps would tell what it is.
-const shortSecret = 4
-
-// shapes returns a text in the encodings in which headers and pages may repeat it.
-func shapes(s string) []string {
-	if len(s) < shortSecret {
-		return []string{s}
-	}
-	b := []byte(s)
-	quoted, _ := json.Marshal(s)
-	query, path := url.QueryEscape(s), url.PathEscape(s)
-	return []string{
-		s,
-		strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s), // quoted-string
-		string(quoted[1 : len(quoted)-1]),
-		html.EscapeString(s),
-		query, lowerPercent(query), path, lowerPercent(path),
-		base64.RawStdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b),
-		hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)),
-	}
-}
-
-// lowerPercent returns a percent-encoded text with the hexadecimal digits in lower case.
-func lowerPercent(escaped string) string {
-	b := []byte(escaped)
-	for i := range b {
-		if b[i] == '%' {
-			copy(b[i+1:], bytes.ToLower(b[i+1:i+3]))
-		}
-	}
-	return string(b)
-}
-
-// strikeWord strikes out word where no letter or digit is next to it.
-func strikeWord(b []byte, word string) []byte {
-	touches := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
-	var out []byte
-	last := rune(' ')
-	for len(b) > 0 {
-		if rest, ok := bytes.CutPrefix(b, []byte(word)); ok && !touches(last) {
-			if next, _ := utf8.DecodeRune(rest); !touches(next) { // RuneError at the end of the text
-				out, b, last = append(out, Withheld...), rest, ' '
-				continue
+func (s *Sent) prepared() *work {
+	if s.work == nil {
+		s.work = &work{shapes: shapesOf(s.secrets)}
+		for _, secret := range s.secrets {
+			if len(secret) < shortSecret {
+				s.work.short = append(s.work.short, secret)
 			}
 		}
-		r, size := utf8.DecodeRune(b)
-		out, b, last = append(out, b[:size]...), b[size:], r
 	}
-	return out
+	return s.work
 }

@@ -1,8 +1,12 @@
 package secret_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,7 +41,7 @@ func TestStrike(t *testing.T) {
 		strings.ToUpper(hex.EncodeToString(b)):              "REDACTED",
 		"":                                                  "",
 		"nothing of it, but p and REDACTED":                 "nothing of it, but p and REDACTED",
-		"p%22%C3%a4%5CsS%2Fw%2Bd%26+%25 (no encoder's way)": "p%22%C3%a4%5CsS%2Fw%2Bd%26+%25 (no encoder's way)",
+		"p%22%C3%a4%5CsS%2Fw%2Bd%26+%25 (no encoder's way)": "REDACTED (no encoder's way)",
 	} {
 		s := sent(hush)
 		for range 2 {
@@ -98,4 +102,80 @@ func TestSeveralSecrets(t *testing.T) {
 	require.Equal(t, "REDACTED barley", s.StrikeString("open barley"))
 	s.Add("sesame")
 	require.Equal(t, "REDACTED, REDACTED", s.StrikeString("open sesame, sesame"))
+}
+
+// R44: names of fields are struck, too, in any case, but for those of every answer.
+func TestStrikeHeader(t *testing.T) {
+	h := http.Header{
+		"Sesame":             {"open sesame"},
+		"X-Sesame-X":         {"1"},
+		"X-Ab":               {"AB ab"},
+		"Ab":                 {"2"},
+		"B3blbibzzxnhbwu":    {"3"}, // base64, as net/http writes a name
+		"Proxy-Authenticate": {"Proxy-Authenticate"},
+	}
+	want := http.Header{
+		"REDACTED":           {"REDACTED", "2", "3"},
+		"X-REDACTED-X":       {"1"},
+		"X-Ab":               {"AB REDACTED"},
+		"Proxy-Authenticate": {"REDACTED-Authenticate"},
+	}
+	s := sent("open sesame", "sesame", "ab", "proxy")
+	got := s.StrikeHeader(h)
+	slices.Sort(got["REDACTED"])
+	slices.Sort(want["REDACTED"])
+	require.Equal(t, want, got)
+	require.Equal(t, []string{"open sesame"}, h["Sesame"], "a copy")
+	require.Nil(t, s.StrikeHeader(nil))
+	require.Equal(t, h, sent().StrikeHeader(h))
+}
+
+// R35: what is struck from a text is only what the secret is in, though one encoding is
+// read in many ways.
+func TestStrikesNothingElse(t *testing.T) {
+	s := sent("hunter2", "pass", "opensesame", "a-b.c-d.e", "%41%42", "\\n\\n", "&amp;&amp;", "100% sure")
+	for _, text := range []string{
+		"", "%", "&", "\\", "&#", "%4", "the hunter 2", "h unter2", "up as stated", "open the sesame",
+		"abcd", "AB", "100 are sure", "a b c d e", "&", "<p>ab</p>", "d41d8cd98f00b204e9800998ecf8427e",
+	} {
+		require.Equal(t, text, s.StrikeString(text))
+		require.Equal(t, text, string(s.Strike([]byte(text))))
+	}
+}
+
+// Time and memory hardly depend on how many secrets there are, and grow no faster than the
+// text, whatever that is.
+func BenchmarkStrike(b *testing.B) {
+	var secrets []string
+	for i := range 10 {
+		secrets = append(secrets, base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "user%d:%x", i, sha256.Sum256([]byte{byte(i)}))))
+	}
+	line := "<p>The URL could not be retrieved: Access Denied, caf%C3%A9 &quot;cache&quot; d41d8cd98f00b204e9800998ecf8427e</p>\n"
+	for name, text := range map[string]string{
+		"page":    strings.Repeat(line, 4<<10/len(line)),
+		"long":    strings.Repeat(line, 64<<10/len(line)),
+		"hostile": strings.Repeat("%3", 32<<10) + strings.Repeat("3", 32<<10) + strings.Repeat("&a;&#38;", 4<<10),
+		"secrets": strings.Repeat(secrets[0][:20], 64<<10/20),
+	} {
+		b.Run(name, func(b *testing.B) {
+			s, page := sent(secrets...), []byte(text)
+			b.SetBytes(int64(len(page)))
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Strike(page)
+			}
+		})
+	}
+	var fields []string
+	for i := 0; i < 64<<10; i += 50 {
+		fields = append(fields, (line + line)[i%50:i%50+50])
+	}
+	b.Run("fields", func(b *testing.B) {
+		s := sent(secrets...)
+		b.SetBytes(64 << 10)
+		b.ReportAllocs()
+		for b.Loop() {
+			s.StrikeAll(fields)
+		}
+	})
 }

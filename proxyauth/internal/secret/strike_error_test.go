@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/printable"
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
@@ -46,7 +47,7 @@ func TestStrikeError(t *testing.T) {
 		{"two errors in one", errors.Join(errors.New("open sesame"), io.EOF), "REDACTED\nEOF"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for _, told := range []error{secret.StrikeError(test.err, secrets), secret.Told(test.want, test.err)} {
+			for _, told := range []error{secret.StrikeError(test.err, secrets), printable.Told(test.want, test.err)} {
 				require.EqualError(t, told, test.want)
 				require.NoError(t, errors.Unwrap(told))
 				for _, verb := range verbs {
