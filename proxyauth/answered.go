@@ -106,7 +106,7 @@ func (x *exchange) probePassed(resp *http.Response) (goesOn bool, err error) {
 		return inVain, nil
 	case x.leg.Body != verdict.Probe && x.leg.Body != verdict.Withheld:
 		return false, nil
-	case !x.m.Keep(resp):
+	case x.m.Keep(resp) != nil:
 		x.m.Drop()
 		return false, &scheme.Failure{Err: errors.New("the proxy closes the connection before the handshake is done")}
 	}
@@ -216,20 +216,24 @@ func (x *exchange) challenged(reply carrier.Reply) error {
 	}
 	x.trail.denies(resp, x.m.HangUp, x.leg.Authorization)
 	var reading scheme.Reading
-	kept := true
+	var ends error // why the handshake cannot go on, on this connection
 	if x.talk != nil {
 		offers := x.offersOf(x.p.Scheme)
 		if x.p.Nature.Connection && len(offers) > 0 && offers[0].Token68 != "" {
-			kept = x.m.Keep(resp)
+			ends = x.m.Keep(resp)
 		}
 		reading = x.talk.Challenged(offers, len(x.trail.last.challenges) > len(offers))
 	}
 	switch {
-	case !kept && x.leg.last && x.p.Account != nil:
+	case ends != nil && x.leg.last && x.p.Account != nil:
 		reading = scheme.Reading{} // what it would go on with does not matter
-	case !kept:
+	case ends != nil:
 		x.m.Drop()
 		x.hush()
+		if ends == carrier.ErrSurplus {
+			x.spoiled = true
+			return nil
+		}
 		if x.p.Trusted() {
 			// One connection's end says nothing about the scheme, nor about the other
 			// connections; net/http ends one itself when the machine is so busy that it

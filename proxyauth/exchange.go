@@ -13,8 +13,9 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
-// maxLegs bounds one request, for proxies that never stop asking.
-const maxLegs = 10
+// maxLegs bounds one request, for proxies that never stop asking, and maxSpoiled its
+// handshakes once one has ended as exchange.spoiled says.
+const maxLegs, maxSpoiled = 10, 3
 
 // An exchange is a request to a proxy, or a CONNECT, and all its legs.
 type exchange struct {
@@ -41,6 +42,8 @@ type exchange struct {
 	// forgotten is of the plan on whose authenticated connection the proxy has asked for
 	// credentials; nil: it has not.
 	forgotten *demand.Record
+
+	spoiled bool // a handshake has ended, since an answer was longer than it says
 
 	offers  []challenge.Challenge // of the first 407 without credentials
 	refused []refused
@@ -195,6 +198,8 @@ var errAgain = errors.New("once more, by another plan")
 func (x *exchange) open() error {
 	want := carrier.AnyConnection
 	switch {
+	case x.spoiled && x.handshakes >= maxSpoiled:
+		return longer
 	case x.forgotten == x.p.Record:
 		if err := x.admit(); err != nil {
 			return err
@@ -297,6 +302,7 @@ func (x *exchange) lost(f *carrier.Fault) error {
 	case f.Kind == carrier.NoExpect:
 		return nil
 	case f.Kind == carrier.Died:
+		x.spoiled = x.spoiled || f.Err == carrier.ErrSurplus
 		x.rounds-- // of idle connections any number may have ended
 		x.hush()
 		return nil
@@ -342,6 +348,14 @@ var endedEarly = &scheme.Failure{
 	Err:    errors.New("the proxy does not answer the first message of the handshake, as it did before"),
 	Once:   true,
 	Remedy: "try again; if that does not help, ask the proxy's administrators whether it reaches its directory",
+}
+
+// longer is the failure of handshakes, each of which has ended as exchange.spoiled says.
+// What follows an answer would be taken for the next one.
+var longer = &scheme.Failure{
+	Err:    errors.New("the proxy's 407 is longer than its header says, so the handshake cannot go on behind it"),
+	Once:   true,
+	Remedy: faultRemedy,
 }
 
 // skip goes on by another scheme after one has failed. A scheme that has passed before is

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"maps"
 	"os"
 	"runtime"
@@ -55,8 +53,6 @@ func (f fault) patience() time.Duration {
 func TestFaults(t *testing.T) {
 	y := &faultCounts{outcomes: make(map[string]int)}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // runs leave much behind
-	log.SetOutput(io.Discard)                         // net/http's, about garbage on idle connections
-	defer log.SetOutput(os.Stderr)
 	for _, scheme := range schemeNames() {
 		running, descriptors := goleak.IgnoreCurrent(), openFiles()
 		t.Run(scheme, func(t *testing.T) { runScheme(t, scheme, y) })

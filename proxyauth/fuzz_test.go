@@ -46,6 +46,8 @@ func FuzzTransport(f *testing.F) {
 			"HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nContent-Length: 0\r\n\r\n\x00HTTP/1.1 200 OK\r\n\r\n",
 		"HTTP/1.0 407 Who\r\nProxy-Connection: keep-alive\r\nProxy-Authenticate: Negotiate, NTLM\r\nContent-Length: 0\r\n\r\n\x00" +
 			"HTTP/1.1 407 Go on\r\nProxy-Authenticate: Negotiate oQcwBaADCgEC\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nContent-Length: 2\r\n\r\nno" + forged + "\x00" +
+			"HTTP/1.1 407 Go on\r\nProxy-Authenticate: NTLM " + stubType2 + "\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n" + forged + "\x00HTTP/1.1 000 No\r\n\r\n",
 		"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 403 No\r\nContent-Length: 3\r\n\r\nno\n",
 	} {
 		for way := range 3 {

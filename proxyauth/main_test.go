@@ -1,6 +1,7 @@
 package proxyauth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,7 +9,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +19,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +36,32 @@ func TestMain(m *testing.M) {
 	os.Setenv("KRB5CCNAME", "FILE:/nonexistent")
 	os.Unsetenv("KRB5_CLIENT_KTNAME")
 	debug.SetGCPercent(400) // nearly all that tests allocate is short-lived
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(silent{m})
+}
+
+// silent runs tests that fail if anything is printed to the standard log meanwhile (R44).
+type silent struct{ m *testing.M }
+
+func (s silent) Run() (code int) {
+	heard := new(heardLog)
+	log.SetOutput(heard)
+	code = s.m.Run()
+	if n := heard.lines.Load(); n > 0 {
+		fmt.Fprintf(os.Stderr, "FAIL: %d lines in the standard log\n", n)
+		code = max(code, 1)
+	}
+	return code
+}
+
+// A heardLog passes on what is printed to the standard log.
+type heardLog struct{ lines atomic.Int64 }
+
+func (h *heardLog) Write(line []byte) (int, error) {
+	// The servers of tests tell of their own side in this way.
+	if !bytes.Contains(line, []byte(" http: TLS handshake error from ")) {
+		h.lines.Add(1)
+	}
+	return os.Stderr.Write(line)
 }
 
 // An origin is a server behind the proxy, http and https (HTTP/2 too), that

@@ -51,6 +51,8 @@ var unquoted = map[string]string{
 	"the connection had ended":       "the connection is replaced, and nobody told",
 	"the body cannot be sent once":   "the error that is told names the cure",
 	"proxy asks for weaker":          "a log event, through a function",
+	"the connection ends with":       "the handshake goes on otherwise, or the error says more",
+	"the answer is longer than":      "the handshake goes on otherwise, or the error says more",
 	"the pool is out of use":         "the request waits in another one, and nobody is told",
 	"proxy rejected credentials":     "a log event, through a function",
 	"with a ticket for %s":           "a report of Diagnose",

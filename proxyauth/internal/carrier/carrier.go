@@ -2,6 +2,7 @@ package carrier
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
@@ -25,9 +26,9 @@ type Carrier interface {
 	// is a *Fault.
 	Send(Leg) (Reply, error)
 
-	// Keep reads an answer to its end, and reports whether the next leg can go on the
-	// connection that Open took.
-	Keep(*http.Response) bool
+	// Keep reads an answer to its end. It returns nil if the next leg can go on the
+	// connection that Open took, or else why it cannot: ErrEnds or ErrSurplus.
+	Keep(*http.Response) error
 
 	// HangUp ends reading of an answer's body, at any time.
 	HangUp(*http.Response)
@@ -35,6 +36,12 @@ type Carrier interface {
 	// Drop closes the connection that Open took, if there is one.
 	Drop()
 }
+
+// Why a connection is not kept for the next leg.
+var (
+	ErrEnds    = errors.New("the connection ends with the answer")
+	ErrSurplus = errors.New("the answer is longer than it says")
+)
 
 // A Connection is what Open took.
 type Connection struct {

@@ -38,6 +38,8 @@ func (l *line) ask(req *http.Request, max int64) (*http.Response, error) {
 			return nil, fmt.Errorf("the proxy closed the connection without an answer: %w", err)
 		case err != nil:
 			return nil, err
+		case resp.StatusCode < 100:
+			return nil, malformedStatus(resp)
 		case resp.StatusCode == http.StatusSwitchingProtocols:
 			return nil, errors.New("the proxy answered 101 Switching Protocols")
 		case resp.StatusCode >= 200:
@@ -46,6 +48,29 @@ func (l *line) ask(req *http.Request, max int64) (*http.Response, error) {
 		}
 		// 1xx, all of them within max bytes
 	}
+}
+
+// pieces is how the content of an answer is read. It is less than what bufio reads at a
+// time, so that what follows the content is seen, if it came with it.
+const pieces = 2 << 10
+
+// drained reads an answer to its end. It returns nil if the next answer can follow on the
+// connection.
+func (l *line) drained(resp *http.Response) error {
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(resp.Body, maxKeep), make([]byte, pieces))
+	switch {
+	case err != nil || n == maxKeep:
+		return ErrEnds
+	case l.in.Buffered() > 0:
+		return ErrSurplus
+	}
+	return nil
+}
+
+// spoiled reports whether something has come behind the last answer, which would be taken
+// for the next one.
+func (l *line) spoiled() bool {
+	return l.in != nil && (l.in.Buffered() > 0 || waiting(l.conn))
 }
 
 // readConnectAnswer reads the header of one answer to the CONNECT req. In a 2xx it ignores
@@ -69,9 +94,15 @@ func readConnectAnswer(r *bufio.Reader, req *http.Request) (*http.Response, erro
 	code, _, _ := strings.Cut(status, " ")
 	resp := &http.Response{Status: status, Proto: proto, Header: http.Header(header), Body: http.NoBody, ContentLength: -1, Request: req}
 	var ok bool
-	if resp.ProtoMajor, resp.ProtoMinor, ok = http.ParseHTTPVersion(proto); !ok || len(code) != 3 {
+	resp.ProtoMajor, resp.ProtoMinor, ok = http.ParseHTTPVersion(proto)
+	if resp.StatusCode, err = strconv.Atoi(code); err != nil || !ok || len(code) != 3 {
 		return nil, fmt.Errorf("malformed HTTP response %q", line)
 	}
-	resp.StatusCode, err = strconv.Atoi(code)
-	return resp, err
+	return resp, nil
+}
+
+// malformedStatus is the error about a status that is none (RFC 9110 §15), and that
+// net/http lets pass.
+func malformedStatus(resp *http.Response) error {
+	return fmt.Errorf("malformed HTTP status code in %q", resp.Proto+" "+resp.Status)
 }

@@ -34,7 +34,7 @@ func TestReadConnectAnswer(t *testing.T) {
 		"HTTP/1.1 200 OK\r\n":                 {err: "EOF"},
 		"HTTP/1.1 200 OK\r\nno field\r\n\r\n": {err: `missing colon: "no field"`},
 		"HTTP/1.1 2000 OK\r\n\r\n":            {err: `malformed HTTP response "HTTP/1.1 2000 OK"`},
-		"HTTP/1.1 2x0 OK\r\n\r\n":             {err: `strconv.Atoi: parsing "2x0": invalid syntax`},
+		"HTTP/1.1 2x0 OK\r\n\r\n":             {err: `malformed HTTP response "HTTP/1.1 2x0 OK"`},
 		"HTTP/x.1 200 OK\r\n\r\n":             {err: `malformed HTTP response "HTTP/x.1 200 OK"`},
 		"HTTX/1.1 200 OK\r\n\r\n":             {err: `malformed HTTP version "HTTX/1.1"`},
 		"220 smtp":                            {err: `malformed HTTP status code "smtp"`},

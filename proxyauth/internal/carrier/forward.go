@@ -84,6 +84,11 @@ func (f *Forward) Send(leg Leg) (Reply, error) {
 		send = f.sendPinned
 	}
 	resp, fault := send(leg)
+	if fault == nil && resp.StatusCode < 100 {
+		resp.Body.Close()
+		f.Drop()
+		fault = &Fault{Kind: Broken, Proxy: f.proxy.config.Name, Err: malformedStatus(resp), Left: true}
+	}
 	if fault != nil {
 		return Reply{}, fault
 	}
@@ -94,12 +99,18 @@ func (f *Forward) Send(leg Leg) (Reply, error) {
 func (f *Forward) HangUp(resp *http.Response) { resp.Body.Close() }
 
 // Keep reads an answer to its end.
-func (f *Forward) Keep(resp *http.Response) bool {
+func (f *Forward) Keep(resp *http.Response) error {
 	if f.conn == nil || resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && resp.Request.Method != http.MethodHead {
-		return false // without a length it ends with the connection
+		return ErrEnds // without a length it ends with the connection
 	}
 	Drain(f.req.Context(), resp, f.HangUp, keepFor, maxKeep)
-	return f.conn.Client.Err() == nil && f.conn.Client.Available() > 0
+	switch {
+	case f.conn.Wire.isOver():
+		return ErrSurplus
+	case f.conn.Client.Err() != nil || f.conn.Client.Available() == 0:
+		return ErrEnds
+	}
+	return nil
 }
 
 // Finish says that resp is the answer, which the caller gets.
@@ -221,7 +232,7 @@ func (f *Forward) fault(err error, ownBody, left bool) *Fault {
 // kindOf returns what an error of net/http is about.
 func kindOf(err error, ownBody bool) Kind {
 	ended := connectionLost(err)
-	if ended && !ownBody {
+	if ended && !ownBody || errors.Is(err, errOver) {
 		return Lost
 	}
 	text := err.Error()

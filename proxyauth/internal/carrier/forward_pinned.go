@@ -38,6 +38,9 @@ func (f *Forward) sendPinned(leg Leg) (*http.Response, *Fault) {
 	}
 	f.Drop()
 	ctx := f.req.Context()
+	if conn.Wire.isOver() && nothing && ctx.Err() == nil && repeatable(f.req, nothing) {
+		return nil, &Fault{Kind: Died, Err: ErrSurplus}
+	}
 	if meter.read.Load() == read && ctx.Err() == nil && repeatable(f.req, nothing) &&
 		(reused && died && !leg.Trial || nothing && f.again.after(ctx, &Fault{Kind: Lost, Err: err})) {
 		return nil, &Fault{Kind: Died, Err: errDied, Left: left}

@@ -41,7 +41,7 @@ func TestPinned(t *testing.T) {
 		require.Nil(t, took(t, f, "alice", Authenticated))
 		require.Equal(t, &Connection{}, took(t, f, "alice", AnyConnection))
 		reply := send(t, f, Leg{Authorization: basic})
-		require.True(t, f.Keep(reply.Response))
+		require.NoError(t, f.Keep(reply.Response))
 		reply = send(t, f, Leg{Authorization: []string{"Basic abc"}})
 		f.Finish(reply.Response)
 		require.Nil(t, reply.TLS)
@@ -98,7 +98,7 @@ func TestPinnedBody(t *testing.T) {
 					continue
 				}
 				reply := send(t, f, leg)
-				require.Equal(t, leg.Body != verdict.Held || test.body == "", f.Keep(reply.Response))
+				require.Equal(t, leg.Body != verdict.Held || test.body == "", f.Keep(reply.Response) == nil)
 			}
 			require.Equal(t, strings.Join(test.want, ""), b.wire(1), name)
 			f.Abort()
@@ -149,7 +149,7 @@ func TestPinnedKeepBusy(t *testing.T) {
 		f := b.Forward(req)
 		took(t, f, 1, AnyConnection)
 		reply := send(t, f, Leg{})
-		require.False(t, f.Keep(reply.Response))
+		require.Equal(t, ErrEnds, f.Keep(reply.Response))
 		f.Abort()
 		w.Close()
 	})
@@ -214,7 +214,7 @@ func TestPinnedAuthenticates(t *testing.T) {
 			for i := range test.answers {
 				reply := send(t, f, Leg{Authorization: basic})
 				if i < len(test.answers)-1 {
-					require.True(t, f.Keep(reply.Response))
+					require.NoError(t, f.Keep(reply.Response))
 				} else {
 					b.finish(f, reply)
 				}
@@ -284,7 +284,7 @@ func TestPinnedKeep(t *testing.T) {
 			f := b.Forward(b.request(test.method, ""))
 			took(t, f, 1, AnyConnection)
 			reply := send(t, f, Leg{})
-			require.Equal(t, test.want, f.Keep(reply.Response), "%.60q", test.answer)
+			require.Equal(t, test.want, f.Keep(reply.Response) == nil, "%.60q", test.answer)
 			if test.want {
 				send(t, f, Leg{})
 				require.Equal(t, 1, b.connections())

@@ -32,7 +32,7 @@ func TestForward(t *testing.T) {
 		first := send(t, f, Leg{})
 		require.Same(t, &f.out, first.Request, "which needs no memory")
 		require.Equal(t, "no", page(t, first.Response))
-		require.False(t, f.Keep(first.Response), "nothing was opened")
+		require.Equal(t, ErrEnds, f.Keep(first.Response), "nothing was opened")
 		synctest.Wait()
 		second := send(t, f, Leg{Authorization: basic})
 		require.NotSame(t, first.Request, second.Request)

@@ -116,6 +116,9 @@ func (l *legTrace) ofConnection(hooks *httptrace.ClientTrace) {
 	hooks.ConnectStart, hooks.ConnectDone = to.ConnectStart, to.ConnectDone
 	hooks.GotConn = func(info httptrace.GotConnInfo) {
 		l.note(&l.of.told.gotConn)
+		if w, ok := info.Conn.(*wire); ok {
+			info.Conn = w.Conn
+		}
 		if m, ok := info.Conn.(*meter); ok {
 			info.Conn = m.Conn
 		}

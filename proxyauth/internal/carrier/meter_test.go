@@ -18,7 +18,7 @@ func TestMeter(t *testing.T) {
 	require.NoError(t, err)
 	meter := meterOf(conn)
 	require.Equal(t, conn, meter)
-	require.Same(t, meter, meterOf(&wire{Conn: conn}))
+	require.Same(t, meter, meterOf(newWire(conn)))
 	require.Nil(t, meterOf(meter.NetConn()))
 
 	n, err := conn.Write([]byte("hello"))

@@ -101,9 +101,6 @@ func (c *pinned) changed(cc *http.ClientConn) {
 // answered notes what an answer says about the connection.
 func (c *pinned) answered(resp *http.Response) {
 	c.HTTP10 = !resp.ProtoAtLeast(1, 1)
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		c.Wire.raw.Store(true)
-	}
 	c.denied = resp.StatusCode == http.StatusProxyAuthRequired
 	// A 407 without a challenge on an authenticated connection is an origin's.
 	c.Authenticated = !c.denied || c.Authenticated && len(resp.Header["Proxy-Authenticate"]) == 0

@@ -260,7 +260,7 @@ func (p *pool) retire() {
 func (p *pool) dial(req *http.Request) (*pinned, error) {
 	ctx, stop := EndWith(req.Context(), req)
 	defer stop()
-	c := &pinned{pool: p, Wire: &wire{owner: p.owner}}
+	c := &pinned{pool: p, Wire: &wire{translates: true, owner: p.owner}}
 	// net/http writes absolute-form requests to whatever address, since the
 	// transport has a proxy.
 	cc, err := p.config.Transport.NewClientConn(withWire(ctx, c.Wire), "http", hostname.OfURL(p.config.URL))

@@ -67,8 +67,15 @@ func (p *Proxy) shownURL() *url.URL {
 func (p *Proxy) forwardTransport() *http.Transport {
 	f := p.config.Base.Clone()
 	f.Proxy = http.ProxyURL(p.url)
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialAgain(ctx, nil) }
-	f.DialContext, f.DialTLSContext = dial, dial
+	f.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := p.dialAgain(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		return newWire(conn), nil
+	}
+	// net/http has to see the *tls.Conn itself, or there is no Response.TLS.
+	f.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dialAgain(ctx, nil) }
 	f.Dial, f.DialTLS = nil, nil //lint:ignore SA1019 Base's own are behind Dial
 	// The proxy is spoken to in HTTP/1.1.
 	f.ForceAttemptHTTP2 = false

@@ -3,7 +3,6 @@ package carrier
 import (
 	"context"
 	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -130,6 +129,9 @@ func (t *Tunnel) header() (http.Header, error) {
 
 // ask writes the CONNECT and reads the answer. The error is a *Fault.
 func (t *Tunnel) ask(leg Leg) (*http.Response, error) {
+	if t.line.spoiled() {
+		return nil, &Fault{Kind: Died, Err: ErrSurplus}
+	}
 	ctx, cancel := context.WithTimeout(t.req.Context(), connectTimeout)
 	defer cancel()
 	max := t.proxy.config.Base.MaxResponseHeaderBytes
@@ -206,18 +208,21 @@ func lateFault(err error) *Fault {
 
 // Keep reads the denial to its end. HTTP/1.0 proxies promise to keep the connection by
 // Proxy-Connection.
-func (t *Tunnel) Keep(resp *http.Response) bool {
+func (t *Tunnel) Keep(resp *http.Response) error {
 	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0
 	old := !resp.ProtoAtLeast(1, 1) && httpguts.HeaderValuesContainsToken(resp.Header["Proxy-Connection"], "keep-alive")
 	if !t.opened || !framed || resp.Close && !old || httpguts.HeaderValuesContainsToken(resp.Header["Proxy-Connection"], "close") {
-		return false
+		return ErrEnds
 	}
 	conn := t.line.conn
 	ctx, cancel := context.WithTimeout(t.req.Context(), keepFor)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxKeep))
-	return stop() && err == nil && n < maxKeep
+	err := t.line.drained(resp)
+	if !stop() {
+		return ErrEnds
+	}
+	return err
 }
 
 // HangUp closes the connection: a body that [http.ReadResponse] made cannot be

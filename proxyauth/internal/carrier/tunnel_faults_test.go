@@ -175,7 +175,7 @@ func TestTunnelNotLate(t *testing.T) {
 		tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 		took(t, tunnel, nil, AnyConnection)
 		reply := send(t, tunnel, leg)
-		require.True(t, tunnel.Keep(reply.Response))
+		require.NoError(t, tunnel.Keep(reply.Response))
 		err := fault(t, tunnel, leg)
 		require.True(t, err.Kind == Lost && err.Left && !err.Pending)
 		send(t, tunnel, leg)

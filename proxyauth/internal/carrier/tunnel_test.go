@@ -33,7 +33,7 @@ func TestTunnel(t *testing.T) {
 		require.Equal(t, 407, first.StatusCode)
 		require.False(t, first.Twice)
 		require.Same(t, tunnel.Request(), first.Request)
-		require.False(t, tunnel.Keep(first.Response), "nothing was opened")
+		require.Equal(t, ErrEnds, tunnel.Keep(first.Response), "nothing was opened")
 		require.Equal(t, 200, send(t, tunnel, Leg{Authorization: basic}).StatusCode)
 		require.Equal(t, basic, Authorization(tunnel.Request().Header))
 
@@ -77,7 +77,7 @@ func TestTunnelOpen(t *testing.T) {
 		require.Equal(t, &Connection{}, took(t, tunnel, nil, AnyConnection))
 		for range 3 {
 			reply := send(t, tunnel, Leg{Authorization: basic})
-			require.True(t, tunnel.Keep(reply.Response))
+			require.NoError(t, tunnel.Keep(reply.Response))
 		}
 		require.Equal(t, 1, b.connections())
 		require.Equal(t, &Connection{}, took(t, tunnel, nil, NewConnection))
@@ -156,7 +156,7 @@ func TestTunnelKeep(t *testing.T) {
 			tunnel := b.Tunnel(t.Context(), "origin.example:443", false, nil)
 			took(t, tunnel, nil, AnyConnection)
 			reply := send(t, tunnel, Leg{})
-			require.Equal(t, want, tunnel.Keep(reply.Response), "%.100q", answer)
+			require.Equal(t, want, tunnel.Keep(reply.Response) == nil, "%.100q", answer)
 			if want {
 				send(t, tunnel, Leg{})
 			}
@@ -183,7 +183,7 @@ func TestTunnelKeepTrickle(t *testing.T) {
 			took(t, tunnel, nil, AnyConnection)
 			reply := send(t, tunnel, Leg{})
 			begin := time.Now()
-			require.Equal(t, test.want, tunnel.Keep(reply.Response))
+			require.Equal(t, test.want, tunnel.Keep(reply.Response) == nil)
 			require.Equal(t, test.took, time.Since(begin))
 			if test.want {
 				time.Sleep(time.Minute)

@@ -5,7 +5,11 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -63,8 +67,9 @@ func TestWire(t *testing.T) {
 				if len(text) > 1000 && piece > 1 && min(piece, size) < 4096 {
 					continue // one more piece than is searched
 				}
-				w := &wire{Conn: &side{text: text, piece: piece}}
-				w.Write([]byte("GET"))
+				w := newWire(&side{text: text, piece: piece})
+				w.translates = true
+				w.Write([]byte(get))
 				got, err := readAll(w, size)
 				require.NoError(t, err)
 				require.True(t, want == got, "in pieces of %d to %d: %.200q", piece, size, got)
@@ -73,6 +78,9 @@ func TestWire(t *testing.T) {
 	}
 }
 
+// get begins a request as net/http writes it to a proxy.
+const get = "GET http://origin.example/ HTTP/1.1\r\n\r\n"
+
 // readAll is io.ReadAll with a buffer of a size.
 func readAll(r io.Reader, size int) (string, error) {
 	var all strings.Builder
@@ -80,34 +88,150 @@ func readAll(r io.Reader, size int) (string, error) {
 	return all.String(), err
 }
 
-// Only the answer to what was written is searched, and none after another protocol
-// has begun.
+// Only the answer to what was written is translated, and only where it begins: not in
+// its content, which may be read while the request's body is still being written, and not
+// after another protocol has begun.
 func TestWireBetweenAnswers(t *testing.T) {
-	const answer, want = "HTTP/1.0 200 OK\nProxy-Connection: x\n\n", "HTTP/1.0 200 OK\nConnection: x\n\n"
-	s := &side{piece: 100}
-	w := &wire{Conn: s}
-	answered := func() string {
-		s.text = answer
-		got, err := readAll(w, 4096)
+	const header, want = "HTTP/1.0 200 OK\r\nProxy-Connection: x\r\n", "HTTP/1.0 200 OK\r\nConnection: x\r\n"
+	s := &side{piece: 4096}
+	w := newWire(s)
+	w.translates = true
+	read := func() string {
+		p := make([]byte, 4096)
+		n, err := w.Read(p)
 		require.NoError(t, err)
-		return got
+		return string(p[:n])
 	}
-	require.Equal(t, answer, answered(), "nobody has asked")
-	w.Write([]byte("GET"))
-	require.Equal(t, want, answered())
-	require.Equal(t, answer, answered())
-	n, err := w.ReadFrom(strings.NewReader("PUT"))
+	w.Write([]byte(get))
+	s.text = header + "Content-Length: 0\r\n\r\n"
+	require.Equal(t, want+"Content-Length: 0\r\n\r\n", read())
+
+	w.Write([]byte("PUT http://origin.example/ HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"))
+	s.text = header + "Content-Length: 100\r\n\r\n"
+	require.Equal(t, want+"Content-Length: 100\r\n\r\n", read())
+	n, err := w.ReadFrom(strings.NewReader("the body"))
 	require.NoError(t, err)
-	require.EqualValues(t, 3, n)
-	require.Equal(t, want, answered())
-	w.Write([]byte("GET"))
-	s.text = "HTT"
-	n2, err := w.Read(make([]byte, 10))
-	require.Zero(t, n2)
-	require.Equal(t, io.EOF, err, "in the middle of a header")
-	w.raw.Store(true)
-	w.Write([]byte("x"))
-	require.Equal(t, answer, answered())
-	require.Equal(t, "GETPUTGETx", s.wrote.String())
+	require.EqualValues(t, 8, n)
+	for _, more := range []string{header + "\r\n", "HTTP/1.0 ", header} {
+		w.Write([]byte("goes on"))
+		s.text = more
+		require.Equal(t, more, read())
+	}
+
+	s = &side{piece: 4096}
+	w = newWire(s)
+	w.translates = true
+	w.Write([]byte(get))
+	const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+	s.text = switching
+	require.Equal(t, switching, read())
+	w.Write([]byte(get))
+	s.text = header
+	require.Equal(t, header, read())
 	require.ErrorIs(t, w.CloseWrite(), errors.ErrUnsupported)
+}
+
+// What is not known to be a request to a proxy is not followed, and nothing is lost of the
+// answer.
+func TestWireOtherRequests(t *testing.T) {
+	for _, begin := range []string{"OPTIONS * HTTP/1.1\r\n\r\n", "GET " + strings.Repeat("x", 5000), "x", "PROPFIND http://origin.example/ HTTP/1.1\r\n\r\n"} {
+		s := &side{piece: 10}
+		w := newWire(s)
+		for i := range 3 {
+			if i > 0 && len(begin) > 1000 {
+				break // it may go on with the last one
+			}
+			w.Write([]byte(begin))
+			s.text = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+			want, got := s.text, ""
+			for p := make([]byte, 100); len(got) < len(want); {
+				n, err := w.Read(p)
+				require.NoError(t, err, "%.30q", begin)
+				got += string(p[:n])
+			}
+			require.Equal(t, want, got)
+			if begin == "x" {
+				break
+			}
+		}
+	}
+}
+
+// A deadSide cannot be written to, and may have an answer to read.
+type deadSide struct {
+	net.Conn
+	answer func() string
+	ended  chan struct{}
+}
+
+func (f *deadSide) Write([]byte) (int, error) {
+	return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.ECONNRESET}
+}
+
+func (f *deadSide) Read(p []byte) (int, error) {
+	if f.answer != nil {
+		n := copy(p, f.answer())
+		f.answer = nil
+		return n, nil
+	}
+	<-f.ended
+	return 0, syscall.ECONNRESET
+}
+
+func (f *deadSide) Close() error { return nil }
+
+// That writing fails is told once it is known that there is no answer, or when the
+// connection has ended behind the answer; or after a second.
+func TestWireHolds(t *testing.T) {
+	answer := func() string { return "HTTP/1.1 407 No\r\nContent-Length: 100\r\n\r\n" }
+	for name, test := range map[string]struct {
+		answer func() string
+		ends   time.Duration // of reading
+		want   time.Duration
+	}{
+		"no answer":     {nil, 100 * time.Millisecond, 100 * time.Millisecond},
+		"answer":        {answer, 100 * time.Millisecond, time.Minute},
+		"late answer":   {func() string { time.Sleep(time.Second / 2); return answer() }, time.Hour, time.Minute},
+		"nothing comes": {nil, time.Hour, holdFor},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := &deadSide{answer: test.answer, ended: make(chan struct{})}
+			w := newWire(f)
+			time.AfterFunc(time.Minute, func() { w.Close() })
+			end := time.AfterFunc(test.ends, func() { close(f.ended) })
+			go func() {
+				for {
+					if _, err := w.Read(make([]byte, 1000)); err != nil {
+						return
+					}
+				}
+			}()
+			begin := time.Now()
+			_, err := w.Write([]byte(get))
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+			require.Equal(t, test.want, time.Since(begin), name)
+			time.Sleep(2 * time.Hour)
+			end.Stop()
+		})
+	}
+	// The failure of a body is told at once.
+	w := newWire(&side{})
+	_, err := w.ReadFrom(iotest.ErrReader(io.ErrClosedPipe))
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+}
+
+// Nothing is allocated for an answer.
+func TestWireAllocates(t *testing.T) {
+	s := &side{piece: 100}
+	w := newWire(s)
+	p := make([]byte, 4096)
+	request := []byte(get)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		w.asks(request)
+		s.text = "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nA: b\r\n\r\n"
+		for s.text != "" {
+			w.Read(p)
+		}
+	}))
+	require.False(t, w.isOver())
 }
