@@ -20,10 +20,21 @@ func oneLine(text string) string {
 	}, strings.ReplaceAll(text, "\r\n", "\n"))
 }
 
-// A oneLineError is an error whose text is in one line. It does not unwrap to err, so that
-// nobody prints that, but errors.Is and errors.As find what err is and wraps.
-type oneLineError struct{ err error }
+// inOneLine returns err, or where its text is not in one line an error that is told in one.
+func inOneLine(err error) error {
+	if text := oneLine(err.Error()); text != err.Error() {
+		return &oneLineError{text, err}
+	}
+	return err
+}
 
-func (e oneLineError) Error() string        { return oneLine(e.err.Error()) }
-func (e oneLineError) Is(target error) bool { return errors.Is(e.err, target) }
-func (e oneLineError) As(target any) bool   { return errors.As(e.err, target) }
+// A oneLineError does not unwrap to err, so that nobody prints that, but errors.Is and
+// errors.As find what err is and wraps.
+type oneLineError struct {
+	text string
+	err  error
+}
+
+func (e *oneLineError) Error() string        { return e.text }
+func (e *oneLineError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *oneLineError) As(target any) bool   { return errors.As(e.err, target) }

@@ -248,7 +248,7 @@ func explain(err error, spn string) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{SPN: spn, Cause: "Kerberos failed", Remedy: "see krb5.conf", err: oneLineError{err}}
+	e := &Error{SPN: spn, Cause: "Kerberos failed", Remedy: "see krb5.conf", err: inOneLine(err)}
 	for _, c := range causes {
 		if strings.Contains(err.Error(), c.text) {
 			e.Cause, e.Remedy, e.Rejected, e.Barred = c.cause, c.remedy, c.means == rejected, c.means == barred

@@ -1,6 +1,7 @@
 package proxyauth
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/carrier"
@@ -10,6 +11,12 @@ import (
 // roundTrip sends req by the way out that its URL asks for: directly, through a tunnel,
 // or to be forwarded.
 func roundTrip(r *route, req *http.Request) (*http.Response, error) {
+	if hasControl(req.URL.RawQuery) || hasControl(req.URL.Opaque) {
+		closeBody(req)
+		return nil, errControl
+	}
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
 	switch {
 	case r.direct != nil:
 		return roundTripOrigin(r.direct, req, req)
@@ -22,6 +29,22 @@ func roundTrip(r *route, req *http.Request) (*http.Response, error) {
 		err = intercepted(r, hostname.OfURL(req.URL), err)
 	}
 	return resp, err
+}
+
+// errControl is what net/http says of such a URL, and says too late: by HTTP/2 it dials
+// again and again (so a proxy gets CONNECTs without end), and Digest makes its answer of the
+// URL.
+var errControl = errors.New("net/http: can't write control character in Request.URL")
+
+// hasControl reports whether a part of a URL that net/http does not escape has a control
+// character.
+func hasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 func roundTripForward(r *route, req *http.Request) (*http.Response, error) {

@@ -3,6 +3,7 @@ package proxyauth
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,7 +38,8 @@ type route struct {
 	url  *url.URL // to dial; nil without a proxy. Userinfo is for SOCKS alone
 	told *url.URL // for credential sources; one for all requests, since they are asked often
 
-	used atomic.Uint64 // core.clock when last used, for maxRoutes
+	used    atomic.Uint64 // connections.clock when last used, for maxRoutes and Base.MaxIdleConns
+	waiting atomic.Int64  // requests without an answer yet
 
 	// The ways out. Without an HTTP proxy (directly, or by SOCKS, which net/http does
 	// itself) there is only the direct one.
@@ -74,6 +76,8 @@ func newRoute(s *settings, key routeKey, dial tunnelDialer) (*route, error) {
 		}
 		r.direct = s.base.Clone()
 		r.direct.Proxy = http.ProxyURL(r.url)
+		r.direct.Dial = nil //lint:ignore SA1019 it is behind DialContext
+		r.direct.DialContext = r.dialSOCKSProxy
 	case "http", "https":
 		r.url, r.told = key.url(), key.url()
 		if r.url.Hostname() == "" {
@@ -86,6 +90,7 @@ func newRoute(s *settings, key routeKey, dial tunnelDialer) (*route, error) {
 		r.name = r.url.String()
 		config := carrier.Config{
 			Base: s.base, URL: key.url(), Name: r.name, TLS: s.proxyTLS, Traffic: &s.counters, MaxIdle: s.maxIdle(),
+			Opened: func() { s.connections.opened(r) }, Closed: func() { s.connections.closed(r) },
 		}
 		if s.retry != nil {
 			config.Again = func() func(context.Context, error) bool { return s.retry.begin(r.retries).again }
@@ -98,6 +103,16 @@ func newRoute(s *settings, key routeKey, dial tunnelDialer) (*route, error) {
 		return nil, proxySchemeError(key.scheme)
 	}
 	return r, nil
+}
+
+// dialSOCKSProxy opens a connection for net/http.
+func (r *route) dialSOCKSProxy(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := carrier.Dial(ctx, r.base, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	r.connections.opened(r)
+	return carrier.Counted(conn, func() { r.connections.closed(r) }), nil
 }
 
 // account returns the account of credentials at the proxy. Directories do not tell

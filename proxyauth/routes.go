@@ -17,7 +17,6 @@ type core struct {
 
 	mu     sync.RWMutex
 	routes map[routeKey]*route
-	clock  uint64 // counts new routes; see route.used
 }
 
 // routeFor returns the route that req takes.
@@ -62,10 +61,10 @@ func (c *core) route(u *url.URL) (*route, error) {
 		}
 	}
 	c.mu.RLock()
-	r, now := c.routes[key], c.clock
+	r := c.routes[key]
 	c.mu.RUnlock()
 	if r != nil {
-		if r.used.Load() != now {
+		if now := c.connections.clock.Load(); r.used.Load() != now {
 			r.used.Store(now)
 		}
 		return r, nil
@@ -85,8 +84,7 @@ func (c *core) route(u *url.URL) (*route, error) {
 	if len(c.routes) >= maxRoutes {
 		c.dropOldest()
 	}
-	c.clock++
-	r.used.Store(c.clock)
+	r.used.Store(c.connections.clock.Add(1))
 	c.routes[key] = r
 	return r, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // settings are what the fields of a Transport say, with their defaults, as of its first
-// use; and the guard and the counters of all its routes.
+// use; and the guard, the counters and the connections of all its routes.
 type settings struct {
 	original    *http.Transport
 	base        *http.Transport // the original's clone
@@ -28,8 +28,9 @@ type settings struct {
 	retry       *RetryPolicy  // nil: nothing is repeated
 	log         *slog.Logger
 
-	guard    *lockout.Guard
-	counters counters
+	guard       *lockout.Guard
+	counters    counters
+	connections connections
 }
 
 // defaultIdle is how many idle connections are kept where Base sets no limit.

@@ -28,13 +28,19 @@ import (
 // the first use.
 type Transport struct {
 	// Base gives the settings for dialing, TLS, HTTP/2 and pooling. It is
-	// cloned and never changed; limits on connections hold for each proxy by
-	// itself. Nil means http.DefaultTransport as it was at start-up. If its
-	// MaxIdleConnsPerHost is zero, tunnels and authenticated connections are
+	// cloned and never changed. Nil means http.DefaultTransport as it was at start-up.
+	// Limits on connections hold for each proxy URL by itself, and MaxIdleConns for all
+	// together, too: the idle connections of those used least recently are closed first.
+	// If MaxIdleConnsPerHost is zero, tunnels and authenticated connections are
 	// kept up to MaxIdleConns, or up to 100, in place of net/http's two for a host.
 	//
 	// A Base of your own has no proxy unless it says so: start from
 	// http.DefaultTransport.(*http.Transport).Clone().
+	//
+	// Base.HTTP2 and Base.Protocols hold for tunnels and without a proxy. Settings that
+	// golang.org/x/net/http2.ConfigureTransports has attached to Base are kept as far as
+	// Base.HTTP2 has fields for them; Logger is told of others. Connections are not
+	// shared with Base.
 	//
 	// Base.DialTLSContext is used without a proxy only. ProxyConnectHeader,
 	// GetProxyConnectHeader and OnProxyConnectResponse (for the answer that
@@ -105,7 +111,7 @@ type Transport struct {
 	// that never passed and are refused; credentials that passed before and are
 	// refused; credentials that are held back; a credential source that fails while
 	// its last credentials stay in use; a proxy that asks for weaker protection
-	// than before; and retries. The keys of events are proxy, target, scheme, realm,
+	// than before; retries; and, once, settings of Base that cannot be kept. The keys of events are proxy, target, scheme, realm,
 	// leg, outcome, status, duration, source, pause, before, now and error, where
 	// they apply. Nil means that nothing is logged.
 	Logger *slog.Logger
@@ -152,13 +158,6 @@ func (t *Transport) complete() *settings {
 		log:         t.Logger,
 		guard:       lockout.NewGuard(t.RejectedFor),
 	}
-	// Clone has made base decide about HTTP/2. A clone would decide anew, and
-	// differently once it has a DialContext of ours; and it must not share an HTTP/2
-	// pool that the user attached to base.
-	if _, http2 := base.TLSNextProto["h2"]; http2 {
-		s.base.TLSNextProto = nil
-		s.base.ForceAttemptHTTP2 = true
-	}
 	if s.proxy == nil {
 		s.proxy = s.base.Proxy
 	}
@@ -169,6 +168,8 @@ func (t *Transport) complete() *settings {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.connections.max = s.base.MaxIdleConns
+	s.keepHTTP2(base)
 	return s
 }
 

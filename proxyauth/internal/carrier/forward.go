@@ -1,9 +1,11 @@
 package carrier
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -219,7 +221,10 @@ func (f *Forward) fault(err error, ownBody, left bool) *Fault {
 		return fault
 	}
 	kind := Own
-	if f.req.Context().Err() == nil {
+	switch mistaken, wrote := mistake(err); {
+	case mistaken:
+		left = left && wrote
+	case f.req.Context().Err() == nil:
 		kind = kindOf(err, ownBody)
 	}
 	fault := &Fault{Kind: kind, Err: err, Left: left}
@@ -237,15 +242,56 @@ func kindOf(err error, ownBody bool) Kind {
 	}
 	text := err.Error()
 	switch {
+	case err == io.EOF: // which is no error of a body
+		return Lost
+	case errors.Is(err, net.ErrClosed): // by net/http, since it cannot write the body
+		return Own
 	case strings.HasPrefix(text, "http: server closed idle connection"):
 		return Lost
-	case !hasAnyPrefix(text, "net/http: HTTP/1.x transport connection broken", "net/http: Transport failed to read from server",
+	case !hasAnyPrefix(text, connectionBroken, "net/http: Transport failed to read from server",
 		"net/http: timeout awaiting response headers", "net/http: server response headers exceeded"):
 		return Own
 	case ended:
 		return Lost
 	}
 	return Broken
+}
+
+// connectionBroken is the beginning of net/http's error for a request of which something was
+// written.
+const connectionBroken = "net/http: HTTP/1.x transport connection broken"
+
+// mistake reports whether err is net/http's about a request that cannot be written as it is,
+// and whether a part of it was written by then. It says nothing about the proxy, though
+// net/http ends the connection for it.
+func mistake(err error) (mistaken, wrote bool) {
+	wrote = strings.HasPrefix(err.Error(), connectionBroken)
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return hasAnyPrefix(err.Error(),
+		"http: ContentLength=", "http: Request.ContentLength=", "invalid Trailer key ",
+		"http: invalid Host header", "http: no Host in request URL", "http: Request.Write on Request with no Host",
+		"net/http: can't write control character in Request.URL",
+		"net/http: invalid header ", "net/http: invalid trailer ", "net/http: invalid method ",
+		"http: invalid header ", "http: invalid trailer ", "http: invalid method ", // of http.ClientConn
+	), wrote
+}
+
+// writeError returns what net/http cannot write of out, where its error err is that the
+// connection was closed: net/http closes it for that, and may notice the end first.
+func writeError(out *http.Request, err error) error {
+	if !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	dry := out.WithContext(context.Background()) // without hooks
+	if HasBody(out) {
+		withoutBody(dry)
+	}
+	if unwritable := dry.WriteProxy(io.Discard); unwritable != nil {
+		return unwritable
+	}
+	return err
 }
 
 func hasAnyPrefix(text string, prefixes ...string) bool {

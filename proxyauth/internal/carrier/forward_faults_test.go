@@ -219,11 +219,13 @@ func TestKindOf(t *testing.T) {
 		err           error
 		without, with Kind // a body of its own
 	}{
-		{io.EOF, Lost, Own},
+		{io.EOF, Lost, Lost}, // which ends a body as it should
 		{io.ErrUnexpectedEOF, Lost, Own},
 		{reset, Lost, Own},
 		{timeout, Own, Own},
 		{errors.New("no"), Own, Own},
+		{&net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}, Lost, Own},
+		{wrapped{"net/http: Transport failed to read from server: ", &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}}, Lost, Own},
 		{errors.New("http: server closed idle connection"), Lost, Lost},
 		{errors.New("net/http: timeout awaiting response headers"), Broken, Broken},
 		{errors.New("net/http: server response headers exceeded 10 bytes; aborted"), Broken, Broken},
@@ -234,6 +236,26 @@ func TestKindOf(t *testing.T) {
 	} {
 		require.Equal(t, test.without, kindOf(test.err, false), test.err)
 		require.Equal(t, test.with, kindOf(test.err, true), test.err)
+	}
+}
+
+// What net/http says of a request that cannot be written is told as it is, and whether
+// something has left by then.
+func TestMistake(t *testing.T) {
+	const broken = "net/http: HTTP/1.x transport connection broken: "
+	for _, test := range []struct {
+		err             error
+		mistaken, wrote bool
+	}{
+		{errors.New("http: ContentLength=9 with Body length 4"), true, false},
+		{wrapped{broken, errors.New("http: ContentLength=9 with Body length 4")}, true, true},
+		{wrapped{broken, wrapped{"write error: ", errors.New("invalid Trailer key \"Trailer\"")}}, true, true},
+		{wrapped{broken, errors.New("malformed HTTP response")}, false, true},
+		{io.EOF, false, false},
+	} {
+		mistaken, wrote := mistake(test.err)
+		require.Equal(t, test.mistaken, mistaken, test.err)
+		require.Equal(t, test.wrote, wrote, test.err)
 	}
 }
 

@@ -3,6 +3,7 @@ package carrier
 import (
 	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -30,6 +31,7 @@ func (f *Forward) sendPinned(leg Leg) (*http.Response, *Fault) {
 		conn.answered(resp)
 		return resp, nil
 	}
+	err = writeError(out, err)
 	left := meter.wrote.Load() != wrote
 	died := conn.Client.Err() != nil
 	nothing := !left && (body == nil || !body.Begun())
@@ -41,11 +43,13 @@ func (f *Forward) sendPinned(leg Leg) (*http.Response, *Fault) {
 	if conn.Wire.isOver() && nothing && ctx.Err() == nil && repeatable(f.req, nothing) {
 		return nil, &Fault{Kind: Died, Err: ErrSurplus}
 	}
-	if meter.read.Load() == read && ctx.Err() == nil && repeatable(f.req, nothing) &&
-		(reused && died && !leg.Trial || nothing && f.again.after(ctx, &Fault{Kind: Lost, Err: err})) {
+	mistaken, _ := mistake(err)
+	if !mistaken && meter.read.Load() == read && ctx.Err() == nil && repeatable(f.req, nothing) &&
+		(reused && died && !leg.Trial || nothing && kindOf(err, false) == Lost && f.again.after(ctx, &Fault{Kind: Lost, Err: err})) {
 		return nil, &Fault{Kind: Died, Err: errDied, Left: left}
 	}
-	return nil, f.fault(err, body != nil && body.Failed(), left)
+	ownBody := body != nil && (body.Failed() || errors.Is(err, net.ErrClosed))
+	return nil, f.fault(err, ownBody, left)
 }
 
 var errDied = errors.New("the connection had ended before")

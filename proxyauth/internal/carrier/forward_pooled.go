@@ -3,6 +3,7 @@ package carrier
 import (
 	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -34,7 +35,8 @@ func (f *Forward) sendPooled(leg Leg) (*http.Response, *Fault) {
 		if once != nil && once.twice.Load() {
 			return nil, &Fault{Kind: Lost, Proxy: f.proxy.config.Name, Err: errNoAnswer, Left: true}
 		}
-		ownBody := HasBody(out) && (f.held == nil || f.held.Failed())
+		err = writeError(out, err)
+		ownBody := HasBody(out) && (f.held == nil || f.held.Failed() || errors.Is(err, net.ErrClosed))
 		return nil, f.fault(err, ownBody, once == nil || once.wrote.Load())
 	}
 	asked := len(f.req.Header["Expect"]) > 0 // by the caller, whose business the answer is
@@ -122,14 +124,26 @@ func (f *Forward) roundTrip(out *http.Request, once *writtenOnce) (*http.Respons
 	}
 	var m *meter
 	var wrote int64
-	ctx := httptrace.WithClientTrace(Marked(out).Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		m = meterOf(info.Conn)
-		wrote = m.wrote.Load()
-	}})
+	var unwritten atomic.Pointer[error] // why the request could not be written
+	ctx := httptrace.WithClientTrace(Marked(out).Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			m = meterOf(info.Conn)
+			wrote = m.wrote.Load()
+			unwritten.Store(nil)
+		},
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err != nil {
+				unwritten.Store(&info.Err)
+			}
+		},
+	})
 	for {
 		resp, err := f.proxy.forward.RoundTrip(out.WithContext(ctx))
+		if why := unwritten.Load(); why != nil && errors.Is(err, net.ErrClosed) {
+			err = *why // for which net/http has closed the connection, and has noticed that first
+		}
 		if err == nil || m == nil || m.wrote.Load() != wrote || once != nil && once.twice.Load() || IsStream(out) ||
-			!f.again.after(ctx, &Fault{Kind: Lost, Err: err}) {
+			kindOf(err, false) != Lost || !f.again.after(ctx, &Fault{Kind: Lost, Err: err}) {
 			return resp, err
 		}
 		if once != nil {

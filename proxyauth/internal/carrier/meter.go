@@ -19,7 +19,8 @@ type Traffic interface {
 // countedTraffic also counts the connections that ended where an answer may have been due.
 type countedTraffic struct {
 	Traffic
-	lost atomic.Uint64
+	lost   atomic.Uint64
+	closed func() // is called for each connection that is closed; nil: not
 }
 
 // A meter is the TCP connection to a proxy, below TLS, where net/http uses it. It counts
@@ -30,6 +31,7 @@ type meter struct {
 	secure      bool // TLS is on it
 	wrote, read atomic.Int64
 	unanswered  atomic.Bool // a write began since the last read
+	closed      atomic.Bool
 }
 
 func (m *meter) Write(p []byte) (int, error) {
@@ -66,6 +68,14 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (m *meter) Close() error {
+	err := m.Conn.Close()
+	if !m.closed.Swap(true) && m.traffic.closed != nil {
+		m.traffic.closed()
+	}
+	return err
+}
+
 // NetConn returns the connection that was dialed, as that of a *tls.Conn.
 func (m *meter) NetConn() net.Conn { return m.Conn }
 
@@ -83,6 +93,33 @@ func meterOf(conn net.Conn) *meter {
 	m, _ := conn.(*meter)
 	return m
 }
+
+// Counted returns conn so that closed is called when it is closed, once.
+func Counted(conn net.Conn, closed func()) net.Conn { return &counted{Conn: conn, closed: closed} }
+
+// A counted connection tells when it is closed.
+type counted struct {
+	net.Conn
+	closed func()
+	ended  atomic.Bool
+}
+
+func (c *counted) Close() error {
+	err := c.Conn.Close()
+	if !c.ended.Swap(true) {
+		c.closed()
+	}
+	return err
+}
+
+// ReadFrom keeps sendfile possible for bodies that are files.
+func (c *counted) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// CloseWrite ends one direction, as that of a *net.TCPConn.
+func (c *counted) CloseWrite() error { return closeWrite(c.Conn) }
+
+// NetConn returns the connection itself.
+func (c *counted) NetConn() net.Conn { return c.Conn }
 
 // losses finds out whether connections to a proxy were lost while a message was under way.
 type losses struct {

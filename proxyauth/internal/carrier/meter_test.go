@@ -83,3 +83,38 @@ func TestMeterLost(t *testing.T) {
 	require.True(t, errors.Is(err, net.ErrClosed))
 	require.Zero(t, d.traffic.lost.Load())
 }
+
+// Who counts connections is told of each that is opened, and once when it is closed; not of
+// raw ones, which are their users'.
+func TestConnectionsCounted(t *testing.T) {
+	server, client := certified(t, nil)
+	for proxy, f := range map[string]func(net.Conn){"http": echo, "https": overTLS(server, echo)} {
+		d := dialer(t, proxy+"://proxy.example:3128", f)
+		d.config.TLS = TLSConfig(client, nil)
+		opened, closed := 0, 0
+		d.config.Opened, d.traffic.closed = func() { opened++ }, func() { closed++ }
+		for _, raw := range []bool{false, true} {
+			conn, err := d.Dial(t.Context(), nil, raw)
+			require.NoError(t, err)
+			require.Equal(t, 1, opened)
+			conn.Close()
+			conn.Close()
+			require.Equal(t, 1, closed)
+		}
+	}
+	a, b := net.Pipe()
+	defer b.Close()
+	closed := 0
+	conn := Counted(a, func() { closed++ })
+	require.Equal(t, a, conn.(interface{ NetConn() net.Conn }).NetConn())
+	require.ErrorIs(t, conn.(interface{ CloseWrite() error }).CloseWrite(), errors.ErrUnsupported)
+	go conn.(io.ReaderFrom).ReadFrom(strings.NewReader("hello"))
+	got := make([]byte, 5)
+	_, err := io.ReadFull(b, got)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(got))
+	require.Zero(t, closed)
+	conn.Close()
+	conn.Close()
+	require.Equal(t, 1, closed)
+}

@@ -20,7 +20,12 @@ type Config struct {
 	TLS  *tls.Config     // for an https:// proxy; see TLSConfig
 
 	Traffic Traffic // is told what goes over the connections
-	MaxIdle int     // how many authenticated connections are kept for an owner
+
+	// Opened and Closed are called for each connection, but those of which no bytes are
+	// counted. Nil: not.
+	Opened, Closed func()
+
+	MaxIdle int // how many authenticated connections are kept for an owner
 
 	// Again returns a function for one request or connection. It decides whether another
 	// attempt follows a failure that has done no harm, and waits before. Nil: never.
@@ -42,7 +47,7 @@ type Proxy struct {
 
 // NewProxy returns a Proxy without connections.
 func NewProxy(c Config) *Proxy {
-	p := &Proxy{config: c, traffic: &countedTraffic{Traffic: c.Traffic}}
+	p := &Proxy{config: c, traffic: &countedTraffic{Traffic: c.Traffic, closed: c.Closed}}
 	p.url = p.shownURL()
 	if host, err := hostname.ASCIIHost(p.url); err == nil {
 		p.url.Host = host
@@ -138,6 +143,9 @@ func (p *Proxy) dialTCP(ctx context.Context, raw bool) (net.Conn, error) {
 	}
 	if raw {
 		return conn, nil
+	}
+	if p.config.Opened != nil {
+		p.config.Opened()
 	}
 	return &meter{Conn: conn, traffic: p.traffic, secure: p.url.Scheme == "https"}, nil
 }
