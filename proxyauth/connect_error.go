@@ -14,6 +14,15 @@ import (
 // the status says all there is. These are limits that the proxy or the network
 // sets, and no matter of authentication, except for the doubt about a 403.
 func (e *ConnectError) meaning() (cause, remedy string) {
+	cause, remedy = e.mostly()
+	if e.neverAsks != "" {
+		remedy += "; " + e.neverAsks
+	}
+	return cause, remedy
+}
+
+// mostly is meaning for a proxy that asks for credentials if it wants some.
+func (e *ConnectError) mostly() (cause, remedy string) {
 	switch {
 	case e.StatusCode/100 == 3:
 		cause = "it redirects elsewhere"

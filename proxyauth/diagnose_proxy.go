@@ -113,7 +113,12 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 			"write the proxy URL with https://")
 	}
 	if err != nil {
-		return nil, d.fail("answer", err, "", "check host and port of the proxy URL: something else than an HTTP proxy seems to listen there (for a SOCKS proxy write socks5://)")
+		remedy := "check host and port of the proxy URL: something else than an HTTP proxy seems to listen there (for a SOCKS proxy write socks5://)"
+		var fault *carrier.Fault
+		if never := d.r.neverAsks(d.ctx); never != "" && errors.As(err, &fault) && fault.Kind == carrier.Lost {
+			remedy += "; " + never
+		}
+		return nil, d.fail("answer", err, "", remedy)
 	}
 	resp, sent := reply.Response, sentBefore(d.r)
 	denial := readDenial(resp, m.HangUp)
@@ -122,11 +127,14 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 	m.HangUp(resp)
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
+		d.r.asked.Store(true)
 	case resp.StatusCode == http.StatusOK && d.req.URL.Scheme == "http" && html:
 		return nil, d.add("answer", StepNote, "if you do not know that page: check host and port of the proxy URL", status+
 			", and with a page: the target's, or of a web server that is no proxy")
 	case resp.StatusCode/100 == 2:
 		return nil, d.ok("answer", status+": no authentication is demanded")
+	case asksInItsWay(resp.StatusCode):
+		return nil, d.add("answer", StepNote, d.r.neverAsks(d.ctx), status)
 	default:
 		return nil, d.add("answer", StepNote, "", status)
 	}

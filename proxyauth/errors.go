@@ -215,7 +215,8 @@ type ConnectError struct {
 	Body       []byte      // of the answer, the first 4 KiB
 	Tried      string      // the scheme by which credentials were sent; "" if none were
 
-	trusted bool // the credentials had passed before
+	trusted   bool   // the credentials had passed before
+	neverAsks string // what to do if the proxy is one that never asks for credentials; "": it is none
 }
 
 // Error names the proxy, the target, the status, what it usually means and what

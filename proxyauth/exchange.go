@@ -313,6 +313,13 @@ func (x *exchange) lost(f *carrier.Fault) error {
 		x.report(verdict.NotSent, nil)         // the place is for other credentials
 		return x.begin()
 	}
+	if f.Kind == carrier.Lost {
+		if cure := x.trail.neverAsks(nil, x.leg.Authorization); cure != "" {
+			again := *f
+			again.Cure = cure
+			f = &again
+		}
+	}
 	var told error = f
 	if f.Kind == carrier.Own {
 		told = f.Err

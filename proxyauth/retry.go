@@ -18,11 +18,13 @@ import (
 //   - the proxy cannot be reached (TCP or TLS; a name that does not exist or a
 //     certificate that is wrong is not transient);
 //   - the proxy answers 502, 503 or 504 to CONNECT;
-//   - a connection is lost before the request left, or before the proxy
-//     answered a CONNECT without credentials, or with credentials that have passed.
+//   - a connection is lost before anything of a forwarded request left, or before the
+//     proxy answered a CONNECT without credentials, or with credentials that have passed.
 //
 // Credentials that were refused are never repeated, nor is a request that may have
-// reached its origin.
+// reached its origin. On a connection that was kept, net/http repeats by itself what it may:
+// see http.Transport about Request.GetBody and the header Idempotency-Key. That is so with
+// and without a RetryPolicy.
 type RetryPolicy struct {
 	// Retries is how often an attempt is repeated. Zero means 3; negative
 	// means never.

@@ -52,6 +52,7 @@ type route struct {
 	turn    turn         // of the request that finds out what the proxy demands
 	tickets tickets      // of Negotiate
 	failed  atomic.Bool  // the credential source has failed, once at least
+	asked   atomic.Bool  // the proxy has answered 407, once at least
 }
 
 // A proxySchemeError is the scheme of a proxy URL that is not supported.

@@ -78,6 +78,9 @@ func (t *trail) answered(p *demand.Plan, begin time.Time, authorization []string
 	}
 	if resp != nil {
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
+		if remedy := t.neverAsks(resp, authorization); remedy != "" {
+			attrs = append(attrs, slog.String("remedy", remedy))
+		}
 	}
 	log.LogAttrs(ctx, slog.LevelDebug, "proxy leg", append(attrs, slog.String("outcome", outcome))...)
 	return err
@@ -135,6 +138,7 @@ func (t *trail) denies(resp *http.Response, hangUp func(*http.Response), authori
 	t.secrets(authorization)
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		t.r.counters.challenges.Add(1)
+		t.r.asked.Store(true)
 	}
 	t.last = readDenial(resp, hangUp)
 	t.found = nil
@@ -179,6 +183,7 @@ func (t *trail) connectError(resp *http.Response, hangUp func(*http.Response), a
 	e := &ConnectError{
 		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: shown(resp.Status, &t.sent),
 		Header: d.safeHeader(&t.sent), Body: d.safePage(t.req.Context(), &t.sent), trusted: trusted,
+		neverAsks: t.neverAsks(resp, authorization),
 	}
 	if authorization != nil {
 		e.Tried, _, _ = strings.Cut(authorization[0], " ")

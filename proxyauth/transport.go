@@ -111,9 +111,10 @@ type Transport struct {
 	// that never passed and are refused; credentials that passed before and are
 	// refused; credentials that are held back; a credential source that fails while
 	// its last credentials stay in use; a proxy that asks for weaker protection
-	// than before; retries; and, once, settings of Base that cannot be kept. The keys of events are proxy, target, scheme, realm,
-	// leg, outcome, status, duration, source, pause, before, now and error, where
-	// they apply. Nil means that nothing is logged.
+	// than before; retries; and, once, settings of Base that cannot be kept. The keys of
+	// events are proxy, target, scheme, realm, leg, outcome, status, duration, source,
+	// pause, before, now, error, remedy and settings, where they apply. Nil means that
+	// nothing is logged.
 	Logger *slog.Logger
 
 	environment CredentialFunc // for nil Credentials; nil: EnvironmentCredentials()

@@ -17,6 +17,7 @@ type Fault struct {
 	Proxy string // its URL without userinfo; "": Err is told as it is
 	Doing string // "connecting", "TLS handshake", "CONNECT host:port"; "" for a forwarded request
 	Err   error
+	Cure  string // what to do, where the connection ended; "": that is not known
 
 	// Left: something of the leg may have reached the proxy. Pending: its answer is
 	// waited for still, and goes to Leg.Late.
@@ -107,6 +108,8 @@ func (e *Fault) Remedy() string {
 	switch {
 	case wantsCertificate(err):
 		return ": it wants a client certificate: set Transport.ProxyTLSClientConfig.Certificates"
+	case e.Kind != Unreachable && e.Cure != "":
+		return ": " + e.Cure
 	case e.Kind != Unreachable:
 		return ""
 	case errors.As(err, &unknown):

@@ -231,8 +231,15 @@ func (f *Forward) fault(err error, ownBody, left bool) *Fault {
 	if kind != Own {
 		fault.Proxy = f.proxy.config.Name
 	}
+	if kind == Lost && left && !repeatable(f.req, false) {
+		fault.Cure = cureSilentClose
+	}
 	return fault
 }
+
+// cureSilentClose is for a request that is not repeated by the rules of net/http.
+const cureSilentClose = "if it closes idle connections without saying so, set Base.IdleConnTimeout below its limit, or Base.DisableKeepAlives; " +
+	"what may be repeated (Request.GetBody, and the header Idempotency-Key) is repeated"
 
 // kindOf returns what an error of net/http is about.
 func kindOf(err error, ownBody bool) Kind {

@@ -45,7 +45,7 @@ func (f *Forward) sendPinned(leg Leg) (*http.Response, *Fault) {
 	}
 	mistaken, _ := mistake(err)
 	if !mistaken && meter.read.Load() == read && ctx.Err() == nil && repeatable(f.req, nothing) &&
-		(reused && died && !leg.Trial || nothing && kindOf(err, false) == Lost && f.again.after(ctx, &Fault{Kind: Lost, Err: err})) {
+		(reused && died && !leg.Trial || nothing && f.again.after(ctx, &Fault{Kind: Lost, Err: err})) {
 		return nil, &Fault{Kind: Died, Err: errDied, Left: left}
 	}
 	ownBody := body != nil && (body.Failed() || errors.Is(err, net.ErrClosed))

@@ -137,23 +137,33 @@ func (f *Forward) roundTrip(out *http.Request, once *writtenOnce) (*http.Respons
 			}
 		},
 	})
+	var body *heldBody // nil: there is none, or it can be read only once
+	if HasBody(out) && out.GetBody != nil {
+		body = newLastBody(out.Body)
+		out.Body = body
+	}
 	for {
 		resp, err := f.proxy.forward.RoundTrip(out.WithContext(ctx))
+		if err == nil || m == nil || m.wrote.Load() != wrote || once != nil && once.twice.Load() || IsStream(out) {
+			return resp, err
+		}
 		if why := unwritten.Load(); why != nil && errors.Is(err, net.ErrClosed) {
 			err = *why // for which net/http has closed the connection, and has noticed that first
 		}
-		if err == nil || m == nil || m.wrote.Load() != wrote || once != nil && once.twice.Load() || IsStream(out) ||
-			kindOf(err, false) != Lost || !f.again.after(ctx, &Fault{Kind: Lost, Err: err}) {
-			return resp, err
+		mistaken, _ := mistake(err)
+		if mistaken || body != nil && body.Failed() || !f.again.after(ctx, &Fault{Kind: Lost, Err: err}) {
+			return nil, err
 		}
 		if once != nil {
 			once.wrote.Store(false) // to a buffer alone
 		}
-		if HasBody(out) {
-			var err error
-			if out.Body, err = out.GetBody(); err != nil {
+		if body != nil {
+			again, err := out.GetBody()
+			if err != nil {
 				return nil, err
 			}
+			body = newLastBody(again)
+			out.Body = body
 		}
 	}
 }
