@@ -26,8 +26,8 @@ var (
 	errTooMany      = fmt.Errorf("more than %d parameters", maxParams)
 )
 
-// decisive are the parameters that decide what is proved, and how. Two values of one may
-// be from two senders, or from one who wants the weaker proof.
+// decisive are the parameters that decide what is proved, and how. A second value may have
+// been added on the way, to get a weaker proof, or one for somebody else.
 var decisive = []string{
 	"nonce", "algorithm", "qop", "userhash", // of a challenge
 	"username", "username*", "uri", "response", "cnonce", "nc", // of an answer to it
@@ -112,8 +112,8 @@ const (
 //     (realm=my office);
 //   - a quoted value without its end, or with quotes in it (realm="my "big" office").
 //
-// Where such a value has a comma, an equals sign or a quote that may begin something else,
-// it is an error. An error names what is wrong and never the value; rest is s then.
+// Such a value must not have a comma, an equals sign or a quote by which something else may
+// begin. An error names what is wrong, and never the value; rest is s then.
 func ScanParam(s string) (param Param, rest string, err error) {
 	name, value, ok := scanName(s)
 	if !ok {
@@ -175,11 +175,14 @@ func scanQuoted(s string) (value, rest string, err error) {
 		}
 		err = errNoComma
 	}
-	// A quote that does not end, or more text at once behind it: the element is the value if
-	// nothing in it may be something else.
+	// The quote does not end, or more follows: the whole list element is the value, unless
+	// something else may begin in it.
 	value, rest = ScanElement(s)
-	value, ends := strings.CutSuffix(strings.TrimRight(value[1:], separators), `"`)
-	if strings.ContainsAny(value, ",=") || end != 0 && (!ends || strings.IndexByte(separators, s[end]) >= 0) {
+	value, closed := strings.CutSuffix(strings.TrimRight(value[1:], separators), `"`)
+	switch {
+	case strings.ContainsAny(value, ",="):
+		return "", "", err
+	case end != 0 && (!closed || strings.IndexByte(separators, s[end]) >= 0): // words follow the quoted value
 		return "", "", err
 	}
 	return unescape(value), rest, nil

@@ -119,7 +119,7 @@ func (x *exchange) probePassed(resp *http.Response) (goesOn bool, err error) {
 // opens no tunnel.
 func (x *exchange) settle(p *demand.Plan, status int, refusal *ConnectError) {
 	v := verdict.Of(x.facts(), verdict.Answer{Status: status})
-	passed := v == verdict.Passed && !(p.Own && complains(status))
+	passed := v == verdict.Passed && !(p.Own && blamesRequest(status))
 	switch {
 	case p != x.p && !x.p.Own:
 		x.r.learn(demand.Fact{What: demand.Replaced, Plan: x.p, By: p})
@@ -151,10 +151,10 @@ func (x *exchange) settle(p *demand.Plan, status int, refusal *ConnectError) {
 	x.report(v, cause)
 }
 
-// complains reports whether a status may be about the Proxy-Authorization itself, which is
-// perhaps too long, so that the answer is no reason to send the like with other requests:
-// the 407 that demanded it may have been an origin's.
-func complains(status int) bool {
+// blamesRequest reports whether a status may be about the Proxy-Authorization itself, such as
+// its length. What was sent for one request alone is not sent with others then: the 407 that
+// demanded it may have been an origin's.
+func blamesRequest(status int) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
 		return true

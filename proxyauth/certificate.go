@@ -45,8 +45,8 @@ func (e *InterceptionError) meaning() (cause, remedy string) {
 // Unwrap returns Err.
 func (e *InterceptionError) Unwrap() error { return e.Err }
 
-// intercepted returns err as an *InterceptionError if it is one. What others say in it is in
-// one line.
+// intercepted returns err as an *InterceptionError if it is one. The text of an error about a
+// certificate is in one line, since it quotes names from there.
 func intercepted(r *route, target string, err error) error {
 	var invalid *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError

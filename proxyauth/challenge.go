@@ -39,15 +39,19 @@ func (c Challenge) HasParam(name string) bool {
 // malformed ones; the error is nil if there are none. Unknown schemes and unknown
 // parameters are not errors.
 //
-// What many proxies do is excused as curl and Chromium excuse it: a missing realm, blanks
+// What many proxies do is excused, as curl and Chromium excuse it: a missing realm, blanks
 // and semicolons in place of commas, values without quotes or without the last one, and
 // parameters that occur twice, of which the later counts. See [digest.ScanParam] and
 // [digest.Params.Add], and guides/challenges.md for examples. A challenge is malformed all
-// the same if it has more than 32 parameters, a nonce twice, two different values of
-// another parameter that decides what is proved, or text that may be another challenge, if
-// Digest has no nonce, and if Basic may be a word of a text: if something else than
-// parameters follows, or nothing follows and something else than names of schemes stands
-// before it in its field.
+// the same
+//
+//   - if it has more than 32 parameters, a nonce twice, or two different values of another
+//     parameter that decides what is proved;
+//   - if it has text that may be another challenge;
+//   - if it is of Digest and has no nonce;
+//   - if it is of Basic, and the name may be a word of a text: something else than parameters
+//     follows it, or nothing follows it and its field has begun with more than bare names of
+//     schemes.
 //
 // Fields after the 64th or beyond 64 KiB in all, and challenges after the 32nd, are not
 // read; the error says so.

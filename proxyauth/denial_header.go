@@ -11,40 +11,44 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/secret"
 )
 
-// What an error shows of a denial's header. It is made when there is an error, and of no
-// more than this: a proxy may send 10 MiB of header, in as many fields as it likes.
+// The bounds of what an error shows of a denial's header. That is made only when there is an
+// error: a proxy may send 10 MiB of header, in as many fields as it likes.
 const (
 	maxShownFields = 64
 	maxShownBytes  = 16 << 10 // of names and values
-	maxShownText   = 256      // of a status, a realm, or an error with more than maxShownError
-	maxShownError  = 2 << 10  // of an error of net/http, which may quote a line of any length
+
+	// An error of net/http may quote a line of any length. With more bytes than
+	// maxShownError it is cut to maxShownText, as a status or a realm is.
+	maxShownError = 2 << 10
+	maxShownText  = 256
 )
 
-// tellingFields are shown first: they say who has answered, and why.
-func tellingFields() []string {
+// firstShown are the names of the fields that are shown first: they say who has answered, and
+// why.
+func firstShown() []string {
 	return []string{
 		"Location", "Proxy-Authenticate", "Proxy-Status", "Retry-After", "Server", "Via", "X-Squid-Error",
 		"Content-Type", "Content-Length", "Connection", "Proxy-Connection", "Date",
 	}
 }
 
-// shownPart returns a copy of a header, or of one that is larger than the bounds a part of
-// it: what tells most, then the others in the order of the alphabet. Where there are more
-// names than it may show, the others are left out.
+// shownPart returns a copy of a header. Of one that is larger than the bounds it returns a
+// part: the fields of firstShown, and then the others in the order of their names, or none of
+// them where there are more names than are shown.
 func shownPart(header http.Header) http.Header {
 	if header == nil {
 		return nil
 	}
-	names := tellingFields()
-	telling := len(names)
+	names := firstShown()
 	if len(header) <= maxShownFields {
-		names = append(names, slices.Sorted(maps.Keys(header))...)
+		for _, name := range slices.Sorted(maps.Keys(header)) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	part, fields, size := make(http.Header), 0, 0
-	for i, name := range names {
-		if slices.Contains(names[:min(i, telling)], name) {
-			continue
-		}
+	for _, name := range names {
 		for _, value := range header[name] {
 			if fields++; fields > maxShownFields {
 				return part
@@ -74,8 +78,8 @@ func (d *denial) faults(sent *secret.Sent) []finding {
 	return found
 }
 
-// shown returns the beginning of a text of the proxy in one line, without the secrets that
-// were sent.
+// shown returns a text of the proxy, or its first maxShownText bytes and "…", in one line and
+// without the secrets that were sent.
 func shown(text string, sent *secret.Sent) string {
 	if len(text) <= maxShownText {
 		return printable.Line(sent.StrikeString(text))

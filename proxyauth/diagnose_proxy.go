@@ -133,7 +133,7 @@ func (d *diagnosis) ask(conn net.Conn) (*denial, bool) {
 			", and with a page: the target's, or of a web server that is no proxy")
 	case resp.StatusCode/100 == 2:
 		return nil, d.ok("answer", status+": no authentication is demanded")
-	case asksInItsWay(resp.StatusCode):
+	case d.req.URL.Scheme == "http" && asksInItsWay(resp.StatusCode): // of a CONNECT the next step tells
 		return nil, d.add("answer", StepNote, d.r.neverAsks(d.ctx), status)
 	default:
 		return nil, d.add("answer", StepNote, "", status)

@@ -22,8 +22,8 @@ import (
 //
 // The connection is the raw connection to the proxy wherever possible: a
 // *net.TCPConn for http:// and socks5:// proxies, unless bytes of the target came
-// together with an HTTP proxy's answer. An httptrace.ClientTrace in ctx is told of the
-// dial to the proxy as by a net.Dialer. Errors are as with [Transport.RoundTrip]: an
+// together with an HTTP proxy's answer. An httptrace.ClientTrace in ctx sees the dial to the
+// proxy as it sees that of a net.Dialer. Errors are as with [Transport.RoundTrip]: an
 // [*AuthError], or a [*ConnectError] if the proxy opens no tunnel for another reason.
 func (t *Transport) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	switch network {

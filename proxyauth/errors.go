@@ -56,11 +56,11 @@ type AuthError struct {
 	Schemes []SchemeOutcome
 
 	// The answer that ended the request, usually a 407: its status, its header, and
-	// the first 4 KiB of its body. Of a header with more than 64 values or 16 KiB there
-	// is a part, what tells most first; of a longer status and realm there are 256
-	// bytes. If this request was not sent since the proxy had
-	// refused the credentials before, it is the answer to that earlier request. All
-	// are zero if there was no answer.
+	// the first 4 KiB of its body. A header of more than 64 values or 16 KiB is cut to
+	// the most useful fields; a Status or Realm of more than 256 bytes is cut, and ends
+	// with "…". If this request was not sent since the proxy had refused the credentials
+	// before, it is the answer to that earlier request. All are zero if there was no
+	// answer.
 	StatusCode int
 	Status     string
 	Header     http.Header
@@ -210,8 +210,8 @@ type ConnectError struct {
 	Proxy      string      // the proxy's URL without userinfo
 	Target     string      // host:port
 	StatusCode int         // of the answer to CONNECT
-	Status     string      // with its text, "403 Forbidden"; the first 256 bytes
-	Header     http.Header // of the answer; of more than 64 values or 16 KiB a part
+	Status     string      // with its text, "403 Forbidden"; cut as in an AuthError
+	Header     http.Header // of the answer; cut as in an AuthError
 	Body       []byte      // of the answer, the first 4 KiB
 	Tried      string      // the scheme by which credentials were sent; "" if none were
 

@@ -313,13 +313,7 @@ func (x *exchange) lost(f *carrier.Fault) error {
 		x.report(verdict.NotSent, nil)         // the place is for other credentials
 		return x.begin()
 	}
-	if f.Kind == carrier.Lost {
-		if cure := x.trail.neverAsks(nil, x.leg.Authorization); cure != "" {
-			again := *f
-			again.Cure = cure
-			f = &again
-		}
-	}
+	f = x.trail.withCure(f, x.leg.Authorization)
 	var told error = f
 	if f.Kind == carrier.Own {
 		told = f.Err
@@ -347,22 +341,6 @@ func (x *exchange) unanswered(f *carrier.Fault) verdict.Verdict {
 		return verdict.NotSent
 	}
 	return verdict.Of(x.facts(), verdict.Answer{Ended: true, GaveUp: gaveUp(f) || x.req.Context().Err() != nil})
-}
-
-// endedEarly is the failure of a handshake that ends before its last message, by a scheme
-// that has passed before. Nobody could check a password, so only this request fails.
-var endedEarly = &scheme.Failure{
-	Err:    errors.New("the proxy does not answer the first message of the handshake, as it did before"),
-	Once:   true,
-	Remedy: "try again; if that does not help, ask the proxy's administrators whether it reaches its directory",
-}
-
-// longer is the failure of handshakes, each of which has ended as exchange.spoiled says.
-// What follows an answer would be taken for the next one.
-var longer = &scheme.Failure{
-	Err:    errors.New("the proxy's 407 is longer than its header says, so the handshake cannot go on behind it"),
-	Once:   true,
-	Remedy: faultRemedy,
 }
 
 // skip goes on by another scheme after one has failed. A scheme that has passed before is

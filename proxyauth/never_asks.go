@@ -19,7 +19,7 @@ const basicAtOnce = "if it wants credentials and does not ask for them by 407, S
 // credentials.
 func asksInItsWay(status int) bool {
 	switch status {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
 		return true
 	}
 	return false
@@ -45,6 +45,21 @@ func (r *route) hasCredentials(ctx context.Context) bool {
 	}
 	_, err := r.environment(ctx, CredentialRequest{})
 	return err == nil
+}
+
+// withCure returns f, or a copy that says what to do where a connection has ended and the
+// proxy may be one that never asks.
+func (t *trail) withCure(f *carrier.Fault, authorization []string) *carrier.Fault {
+	if f.Kind != carrier.Lost {
+		return f
+	}
+	cure := t.neverAsks(nil, authorization)
+	if cure == "" {
+		return f
+	}
+	cured := *f
+	cured.Cure = cure
+	return &cured
 }
 
 // neverAsks is that of the route, about an answer to a leg of t; with nil, about a

@@ -22,7 +22,6 @@ var neverAsks = map[string]scripted.Answer{
 	"401":   scripted.Page(401, "no"),
 	"403":   scripted.Page(403, "no"),
 	"404":   scripted.Page(404, "no"),
-	"405":   scripted.Page(405, "no"),
 	"close": scripted.HangUp(),
 	"reset": scripted.Reset(),
 }

@@ -21,13 +21,14 @@ import (
 
 var (
 	percents  = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
-	units     = regexp.MustCompile(`[%\\]u\{?0*([0-9A-Fa-f]{1,6})\}?`)
+	units     = regexp.MustCompile(`[%\\]u([0-9A-Fa-f]{4})`)
+	braces    = regexp.MustCompile(`\\u\{0*([0-9A-Fa-f]{1,6})\}`)
 	longUnits = regexp.MustCompile(`\\U([0-9A-Fa-f]{8})`)
 	octets    = regexp.MustCompile(`\\x([0-9A-Fa-f]{2})`)
 	octals    = regexp.MustCompile(`\\([0-3][0-7]{2})`)
 	escaped   = regexp.MustCompile(`\\(.)`)
 	unseen    = regexp.MustCompile("[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
-	white     = regexp.MustCompile(`(\s|\\[rnt]|=\r?\n)+`)
+	white     = regexp.MustCompile(`(=?(\s|\x{a0}|\\[rnt]))+`)
 	digits    = regexp.MustCompile(`(?:[0-9A-Fa-f]{2}[: ]?){4,}`)
 	base64s   = regexp.MustCompile(`[A-Za-z0-9+/_-]{6,}`)
 )
@@ -39,6 +40,7 @@ var decoders = []func(string) string{
 		return percents.ReplaceAllStringFunc(s, func(p string) string { b, _ := hex.DecodeString(p[1:]); return string(b) })
 	},
 	func(s string) string { return runesOf(s, units, 16) },
+	func(s string) string { return runesOf(s, braces, 16) },
 	func(s string) string { return runesOf(s, longUnits, 16) },
 	func(s string) string { return bytesOf(s, octets, 16) },
 	func(s string) string { return bytesOf(s, octals, 8) },

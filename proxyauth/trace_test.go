@@ -110,7 +110,7 @@ func TestTraceShowsNoCredentials(t *testing.T) {
 					return
 				}
 				require.Equal(t, []string{line}, linesOf(got, authorizationWritten))
-				require.Contains(t, shown, name+" [withheld]")
+				require.Contains(t, shown, name+" REDACTED")
 				if name == "Basic" {
 					bare := newTransportOf(p, o).Base
 					t.Cleanup(bare.CloseIdleConnections)

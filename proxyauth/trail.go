@@ -93,9 +93,9 @@ func (t *trail) secrets(authorization []string) {
 	t.sent.Add(scheme.SecretsIn(carrier.Authorization(t.req.Header))...)
 }
 
-// struck returns err without the secrets that were sent, in one line where it may quote
-// what the proxy says, and without most of a line that is too long to be read. To a proxy
-// that was not reached no secrets were sent.
+// struck returns err without the secrets that were sent. Where it may quote what the proxy
+// says, it is in one line, and cut if it is too long to be read. To a proxy that was not
+// reached no secrets were sent.
 func (t *trail) struck(err error) error {
 	fault, ok := err.(*carrier.Fault)
 	if !ok {
@@ -119,13 +119,13 @@ func (t *trail) struck(err error) error {
 	return &safe
 }
 
-// told returns an error of a scheme, which may repeat what the proxy says, without the
-// secrets that were sent; nil for nil.
+// told returns an error of a scheme, which may repeat what the proxy says, in one line and
+// without the secrets that were sent; nil for nil.
 func (t *trail) told(err error) error {
 	if err == nil {
 		return nil
 	}
-	return secret.StrikeError(err, &t.sent)
+	return printable.Error(secret.StrikeError(err, &t.sent))
 }
 
 // tries notes that credentials are sent by a scheme.
@@ -272,6 +272,22 @@ func (t *trail) heldBack(d lockout.Decision, from string, known []challenge.Chal
 	}
 	e.NextTry = d.Until
 	return e
+}
+
+// endedEarly is the failure of a handshake that ends before its last message, by a scheme
+// that has passed before. Nobody could check a password, so only this request fails.
+var endedEarly = &scheme.Failure{
+	Err:    errors.New("the proxy does not answer the first message of the handshake, as it did before"),
+	Once:   true,
+	Remedy: "try again; if that does not help, ask the proxy's administrators whether it reaches its directory",
+}
+
+// longer is the failure of handshakes, each of which has ended as exchange.spoiled says.
+// What follows an answer would be taken for the next one.
+var longer = &scheme.Failure{
+	Err:    errors.New("the proxy's 407 is longer than its header says, so the handshake cannot go on behind it"),
+	Once:   true,
+	Remedy: faultRemedy,
 }
 
 // A statusError is an answer that decides about requests which are not sent.

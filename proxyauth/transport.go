@@ -70,10 +70,10 @@ type Transport struct {
 	// means Base.TLSClientConfig without its ServerName, NextProtos, session
 	// cache and client certificates. NextProtos is always http/1.1.
 	//
-	// New connections resume the TLS session of an earlier one, for each user by
-	// itself (RFC 8446 §2.2), unless there is a ClientSessionCache, which is used
-	// for all users then, SessionTicketsDisabled, GetClientCertificate, or
-	// VerifyPeerCertificate, which a resumed session would pass over.
+	// A new connection resumes the TLS session of an earlier one of the same user (RFC
+	// 8446 §2.2). If ClientSessionCache is set, it is used instead, and for all users
+	// alike. No session is resumed if SessionTicketsDisabled is set, or
+	// VerifyPeerCertificate or GetClientCertificate, which crypto/tls does not call then.
 	ProxyTLSClientConfig *tls.Config
 
 	// ForbidCleartextBasic refuses Basic where the connection to the proxy is
@@ -196,12 +196,11 @@ var startTransport, _ = http.DefaultTransport.(*http.Transport)
 // nothing. With NTLM and Negotiate, OPTIONS can take the place of the first legs of a
 // handshake.
 //
-// An httptrace.ClientTrace in the request's context is told what net/http tells it of a
-// request through a proxy that demands nothing: nothing of a CONNECT, and each hook once,
-// whatever else is sent to the proxy. Of the connection and of the request's header it is
-// told when a request of this kind is first sent, of the answer when its header has been
-// read and it is not a 407 of the proxy. WroteHeaderField gets the scheme of
-// Proxy-Authorization, and not what follows it.
+// An httptrace.ClientTrace in the request's context sees what it sees with net/http and a
+// proxy that demands nothing: no CONNECT, and each hook once, however often the request is
+// sent. The hooks for the connection and the request's header are called when it is first
+// sent, those for the answer when that is known not to be the proxy's 407. WroteHeaderField
+// gets Proxy-Authorization with its scheme alone, such as "Basic REDACTED".
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := t.started()
 	if req.URL == nil || req.Header == nil {

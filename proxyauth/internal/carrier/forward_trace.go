@@ -11,21 +11,21 @@ import (
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/verdict"
 )
 
-// A forwardTrace tells the caller's httptrace.ClientTrace of a request that is forwarded,
-// as if it took one leg: of the connection and of what is written when that happens for
-// the first time, and of an answer when it is known that the caller gets it. A message in
-// place of the request (OPTIONS, or the request without its body) is not told of.
-// Nil tells nothing.
+// A forwardTrace calls the hooks of the caller's httptrace.ClientTrace for a request that is
+// forwarded, as if it took one leg. The hooks for the connection and for what is written are
+// called when that happens for the first time; those for an answer wait until it is known
+// that the caller gets this answer. A message in place of the request (OPTIONS, or the
+// request without its body) calls none. Nil calls none.
 type forwardTrace struct {
 	to     *httptrace.ClientTrace
 	header http.Header // the caller's
 
-	mu   sync.Mutex // also of the legs
+	mu   sync.Mutex // guards what follows, and each legTrace
 	told told
 	leg  *legTrace // the last one; nil: none
 }
 
-// told says which hooks of a request were called.
+// told has a flag for each hook that is called once for a request: it was.
 type told struct{ gotConn, wroteHeaders, waits, wroteRequest, gotFirstByte bool }
 
 // newForwardTrace returns req without its trace, and the forwardTrace for that.
@@ -50,8 +50,8 @@ func (t *forwardTrace) opening(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), hooks))
 }
 
-// sending returns the request of a leg with its trace. pooled says that net/http takes a
-// connection for it, held that the body is.
+// sending returns out, the request of a leg, with its trace. If pooled is set, net/http takes
+// a connection for it. If held is set, its body is held back.
 func (t *forwardTrace) sending(out *http.Request, body verdict.Body, pooled, held bool) *http.Request {
 	if t == nil {
 		return out
@@ -67,7 +67,8 @@ func (t *forwardTrace) sending(out *http.Request, body verdict.Body, pooled, hel
 	return out.WithContext(httptrace.WithClientTrace(out.Context(), hooks))
 }
 
-// next returns the trace for the next leg. The caller does not get the answer to the last one.
+// next returns the trace for the next leg. The caller does not get the answer to the leg
+// before, so the hooks for that are dropped.
 func (t *forwardTrace) next() *legTrace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,11 +99,11 @@ type legTrace struct {
 
 	// The lock of forwardTrace guards these.
 	encrypted bool     // a TLS handshake has succeeded
-	answered  bool     // the answer has begun
-	certain   bool     // the caller gets it
+	answered  bool     // an answer has begun
+	certain   bool     // the caller gets that answer
 	ended     bool     // another leg has followed
-	kept      []func() // hooks that were called since the answer has begun
-	late      bool     // net/http does not say any more when that was
+	kept      []func() // calls of hooks since the answer has begun, until that is certain
+	late      bool     // GotFirstResponseByte came for 100 Continue, and comes no more
 }
 
 // ofConnection sets the hooks for taking a connection.
@@ -126,7 +127,7 @@ func (l *legTrace) ofConnection(hooks *httptrace.ClientTrace) {
 			to.GotConn(info)
 		}
 	}
-	// net/http calls these, too, for a handshake that it has left to Proxy.Dial.
+	// Proxy.Dial calls these, and then net/http once more for the same handshake.
 	hooks.TLSHandshakeStart = func() {
 		if to.TLSHandshakeStart != nil && !l.isEncrypted() {
 			to.TLSHandshakeStart()
@@ -145,8 +146,8 @@ func (l *legTrace) ofConnection(hooks *httptrace.ClientTrace) {
 	}
 }
 
-// ofRequest sets the hooks for writing the request. held says that the fields by which its
-// body is held back are ours, unless the caller has them.
+// ofRequest sets the hooks for writing the request. If held is set, the fields by which its
+// body is held back are this package's, unless the caller has set them.
 func (l *legTrace) ofRequest(hooks *httptrace.ClientTrace, held bool) {
 	to := l.of.to
 	_, expects := l.of.header["Expect"]
@@ -184,8 +185,9 @@ func (l *legTrace) ofRequest(hooks *httptrace.ClientTrace, held bool) {
 	}
 }
 
-// shown returns what is told of a field; nil: nothing. Of credentials the scheme is. Fields
-// for the proxy, and those by which a body is held back, are told of if they are the caller's.
+// shown returns the values that WroteHeaderField gets; nil means that it is not called. Of
+// credentials it gets the scheme. It gets Proxy-Connection, and the fields by which a body is
+// held back, only if the caller has set them.
 func (l *legTrace) shown(name string, values []string, held bool) []string {
 	_, own := l.of.header[name]
 	switch {
@@ -193,7 +195,7 @@ func (l *legTrace) shown(name string, values []string, held bool) []string {
 		shown := make([]string, len(values))
 		for i, value := range values {
 			scheme, _, _ := strings.Cut(value, " ")
-			shown[i] = scheme + " [withheld]"
+			shown[i] = scheme + " REDACTED"
 		}
 		return shown
 	case own:
@@ -242,7 +244,8 @@ func (l *legTrace) gotFirstByte() {
 	}
 }
 
-// continued says that the proxy asks for the body. What has begun is not the answer.
+// continued says that the proxy asks for the body. What has begun was 100 Continue, and not
+// the answer.
 func (l *legTrace) continued() {
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
@@ -251,8 +254,8 @@ func (l *legTrace) continued() {
 	}
 }
 
-// event calls a hook; after the answer has begun, when it is certain that the caller gets
-// that.
+// event calls a hook. Once an answer has begun, it waits until it is certain that the caller
+// gets that answer.
 func (l *legTrace) event(hook func()) {
 	t := l.of
 	t.mu.Lock()

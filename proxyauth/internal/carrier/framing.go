@@ -74,6 +74,10 @@ func (f *framing) read(b []byte) (n int) {
 			}
 			line := b[n : n+i]
 			n += i + 1
+			if f.at == fields && f.size == 0 && i > 0 && !matters(line[0]) {
+				f.ours = false
+				continue
+			}
 			if f.size > 0 {
 				f.keep(line)
 				line = f.begun[:min(f.size, len(f.begun))]
@@ -89,6 +93,16 @@ func (f *framing) read(b []byte) (n int) {
 		}
 	}
 	return n
+}
+
+// matters reports whether a line of the header that begins with c is one that field looks
+// into.
+func matters(c byte) bool {
+	switch c {
+	case 'C', 'c', 'T', 't', ' ', '\t', '\r':
+		return true
+	}
+	return false
 }
 
 // keep keeps the beginning of a line.

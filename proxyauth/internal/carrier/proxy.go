@@ -113,9 +113,9 @@ func (p *Proxy) pinnedTransport() *http.Transport {
 	return t
 }
 
-// Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy, in a session
-// that is resumed for the same owner alone. The bytes of a raw connection are not counted.
-// The error is a *Fault.
+// Dial reaches the proxy: TCP as Base dials, then TLS for an https:// proxy, which resumes an
+// earlier session of the same owner. The bytes of a raw connection are not counted. The error
+// is a *Fault.
 func (p *Proxy) Dial(ctx context.Context, owner any, raw bool) (net.Conn, error) {
 	conn, err := p.dialTCP(ctx, raw)
 	if err != nil || p.url.Scheme != "https" {
@@ -194,9 +194,9 @@ func (p *Proxy) Retire(owner any) {
 	p.sessions.forget(owner)
 }
 
-// denied takes note that a connection of an owner ends with a 407. If its TLS session was
-// resumed, the next one is not: the proxy may have another certificate by now, to which
-// its credentials are to be bound.
+// denied notes that a connection of an owner has ended with a 407. If its TLS session was
+// resumed, the next connection begins a new one: the proxy may have another certificate by
+// now, to which credentials have to be bound.
 func (p *Proxy) denied(owner any, state *tls.ConnectionState) {
 	if state != nil && state.DidResume {
 		p.sessions.forget(owner)

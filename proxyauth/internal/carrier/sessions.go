@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// sessions are the TLS sessions with one https:// proxy, for new connections to resume
-// (RFC 8446 §2.2, RFC 5077). Each owner has its own: a proxy may know by its session who
-// the client is. A session is resumed no longer than crypto/tls allows, which looks at the
-// certificate of the handshake that began it.
+// sessions are the TLS sessions with one https:// proxy, which new connections resume
+// (RFC 8446 §2.2, RFC 5077). Each owner has its own, since a proxy may take a session for
+// proof of who the client is. crypto/tls decides how long one is resumed: no longer than 7
+// days, and not once the certificate that began it has expired.
 type sessions struct {
 	mu     sync.Mutex
-	owners []owned // last made last
+	owners []owned // the oldest first
 }
 
 // owned is the configuration for the connections of an owner, with the cache of its session.
@@ -21,13 +21,13 @@ type owned struct {
 	config *tls.Config
 }
 
-// maxOwners bounds the owners whose sessions are kept. One that is out of use may come
-// back for a message that has begun before.
+// maxOwners bounds the owners whose sessions are kept. Not all are forgotten when they go
+// out of use: a message that has begun before may dial once more.
 const maxOwners = 16
 
-// of returns the configuration for connections of an owner, which is only compared: nil
-// for those on which nobody is authenticated, or anybody. config and host are those of the
-// proxy.
+// of returns the configuration for connections of an owner, which is only compared. The
+// owner nil is for connections on which nobody is authenticated, and for those that all users
+// share. config and host are those of the proxy.
 func (s *sessions) of(owner any, config *tls.Config, host string) *tls.Config {
 	resumes := resumable(config)
 	if !resumes {
@@ -51,10 +51,9 @@ func (s *sessions) of(owner any, config *tls.Config, host string) *tls.Config {
 	return config
 }
 
-// resumable reports whether sessions are kept here. They are not where the configuration
-// has a cache of its own, or none by its own wish; nor where a resumed session would pass
-// over VerifyPeerCertificate, or keep a client certificate that GetClientCertificate may
-// have replaced.
+// resumable reports whether sessions are kept here. They are not where the configuration has
+// a cache of its own or disables tickets, nor where it sets a function that crypto/tls does
+// not call when a session is resumed: VerifyPeerCertificate or GetClientCertificate.
 func resumable(config *tls.Config) bool {
 	return config.ClientSessionCache == nil && !config.SessionTicketsDisabled &&
 		config.VerifyPeerCertificate == nil && config.GetClientCertificate == nil

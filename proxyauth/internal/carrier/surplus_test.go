@@ -15,7 +15,7 @@ import (
 
 const longer = "HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nnoHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-// What follows the content of an answer spoils the connection for the next leg.
+// R34: what follows the content of an answer spoils the connection for the next leg.
 func TestKeepSurplus(t *testing.T) {
 	inBubble(t, scripted.Always(scripted.Raw(longer)), nil, func(t *testing.T, b *bubble) {
 		for _, c := range []Carrier{b.Forward(b.request("GET", "")), b.Tunnel(t.Context(), "origin.example:443", false, nil)} {
@@ -26,7 +26,7 @@ func TestKeepSurplus(t *testing.T) {
 	})
 }
 
-// A page that fills the buffer in which it is read, and more, is not hidden by that.
+// R34: it is seen, too, behind a page that is longer than the buffer in which it is read.
 func TestKeepSurplusBehindLongPage(t *testing.T) {
 	for _, length := range []int{4095, 4096, 9000} {
 		answer := scripted.Raw(fmt.Sprintf("HTTP/1.1 407 No\r\nContent-Length: %d\r\n\r\n%s\r\n", length, strings.Repeat("x", length)))
@@ -42,9 +42,8 @@ func TestKeepSurplusBehindLongPage(t *testing.T) {
 	}
 }
 
-// The same where it comes after the answer, and is there before the next leg: that is
-// safe to repeat on another connection. Of a tunnel it is known where the connection is
-// TCP.
+// R34: so does what comes after the answer and before the next leg, which is safe to repeat
+// on another connection. For a tunnel that is known only if the connection is TCP.
 func TestLateSurplus(t *testing.T) {
 	late := scripted.Page(407, "no").Then(scripted.After(time.Second, scripted.Raw("<p>")))
 	inBubble(t, scripted.Always(late), nil, func(t *testing.T, b *bubble) {
@@ -71,7 +70,7 @@ func TestLateSurplus(t *testing.T) {
 	require.Len(t, s.Requests(), 1)
 }
 
-// What a proxy sends before it was asked is no answer.
+// R34, R44: what a proxy sends before it was asked is no answer.
 func TestUnasked(t *testing.T) {
 	inBubble(t, scripted.Always(scripted.Page(200, "")), nil, func(t *testing.T, b *bubble) {
 		c, s := net.Pipe()

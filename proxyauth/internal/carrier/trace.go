@@ -21,13 +21,13 @@ func (c untraced) Value(key any) any {
 	return v
 }
 
-// Untraced returns ctx without its httptrace.ClientTrace: for what is sent, dialed and
-// looked up beside the caller's request.
+// Untraced returns ctx without its httptrace.ClientTrace, for what is sent, dialed and looked
+// up beside the caller's request.
 func Untraced(ctx context.Context) context.Context {
 	if httptrace.ContextClientTrace(ctx) == nil {
 		return ctx
 	}
-	// Package net has the hooks for dials under a key of its own. These take their place.
+	// Package net keeps the hooks for dials under a key of its own. These replace them.
 	silent := &httptrace.ClientTrace{
 		DNSStart:     func(httptrace.DNSStartInfo) {},
 		DNSDone:      func(httptrace.DNSDoneInfo) {},
@@ -37,8 +37,8 @@ func Untraced(ctx context.Context) context.Context {
 	return untraced{httptrace.WithClientTrace(untraced{ctx}, silent)}
 }
 
-// Tunneled returns req so that its httptrace.ClientTrace is told of the proxy, as by
-// net/http, where that waits for a connection through a tunnel.
+// Tunneled returns req, which goes through a tunnel, with a httptrace.ClientTrace whose
+// GetConn gets the proxy's address, as with net/http.
 func Tunneled(req *http.Request, proxy *url.URL) *http.Request {
 	trace := httptrace.ContextClientTrace(req.Context())
 	if trace == nil || trace.GetConn == nil {
@@ -49,16 +49,16 @@ func Tunneled(req *http.Request, proxy *url.URL) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(Untraced(req.Context()), &told))
 }
 
-// Dials are the connections on which a tunnel is asked for, as far as the caller's
-// httptrace.ClientTrace is told of them: until one has come about. What follows is known
-// to this package alone. Nil tells nothing.
+// Dials calls the hooks of the caller's httptrace.ClientTrace for the dials to the proxy on
+// the way to a tunnel, until one succeeds. A later one, for another leg, calls none. Nil
+// calls none.
 type Dials struct {
 	trace httptrace.ClientTrace
-	done  atomic.Bool
+	done  atomic.Bool // a dial has succeeded
 }
 
-// DialsOf returns the Dials for the trace of ctx; nil: it has none. Whoever gets a raw
-// connection is told what a net.Dialer tells.
+// DialsOf returns the Dials for the trace of ctx, nil if it has none. For a raw connection
+// the hooks are those that a net.Dialer calls.
 func DialsOf(ctx context.Context, raw bool) *Dials {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace == nil {
@@ -78,11 +78,11 @@ func (d *Dials) context(ctx context.Context) context.Context {
 	if d == nil || d.done.Load() {
 		return ctx
 	}
-	trace := d.trace
+	trace := d.trace // a copy, since WithClientTrace changes it
 	return httptrace.WithClientTrace(ctx, &trace)
 }
 
-// connected says that the last dial has come about.
+// connected says that the last dial has succeeded.
 func (d *Dials) connected() {
 	if d != nil {
 		d.done.Store(true)

@@ -46,10 +46,10 @@ func (e *Malformed) Unwrap() error { return e.Err }
 // malformed one. What is well-formed is said by [digest.ScanParam] and [digest.Params.Add],
 // which excuse what curl and browsers excuse.
 //
-// required returns the parameters that the standard of a scheme demands of its challenges;
-// the scheme's name is as the proxy wrote it. A missing realm is excused, except where the
-// name may be a word of a text without quotes: where it is followed by a token, or by
-// nothing and something else than names stands before it in its field.
+// required returns the parameters that the standard of a scheme demands of its challenges,
+// given the scheme's name as the proxy wrote it. A missing realm is excused, unless the name
+// may be a word of a text without quotes: where a token follows it, or where nothing
+// follows it and its field has begun with more than bare names of schemes.
 func Parse(fields []string, required func(scheme string) []string) ([]Challenge, error) {
 	p := parser{required: required}
 	fields, excess := Bounded(fields)
@@ -58,11 +58,8 @@ func Parse(fields []string, required func(scheme string) []string) ([]Challenge,
 			break
 		}
 	}
-	if excess != nil {
-		p.errs = append(p.errs, excess)
-	}
 	p.finish()
-	return p.done, errors.Join(p.errs...)
+	return p.done, errors.Join(append(p.errs, excess)...)
 }
 
 // A parser collects challenges from list elements. A field may begin with parameters of
@@ -75,13 +72,13 @@ type parser struct {
 	errs    []error
 	current *Challenge // to which parameters are added; nil: none has begun
 	bad     bool       // current is malformed, and its error is in errs
-	behind  bool       // something else than names stands before current in its field
+	inText  bool       // more than bare names stands before current in its field
 	seen    int        // challenges begun
 }
 
 // field reads one field value. It returns false when no more should be read.
 func (p *parser) field(s string) bool {
-	behind := false // something else than names has been read
+	inText := false // more than bare names has been read
 	for {
 		s = strings.TrimLeft(s, " \t,")
 		if s == "" {
@@ -93,19 +90,19 @@ func (p *parser) field(s string) bool {
 			if !p.begin(token) {
 				return false
 			}
-			p.behind = behind
+			p.inText = inText
 			element, next := digest.ScanElement(text)
 			element = strings.TrimRight(element, " \t")
 			if element == "" || len(text) < len(rest) && p.isToken68(element) {
 				p.current.Token68 = element
-				behind = behind || element != ""
+				inText = inText || element != ""
 				s = next
 				continue
 			}
 			s = text
 		}
 		s = p.param(s)
-		behind = true
+		inText = true
 	}
 }
 
@@ -145,12 +142,13 @@ func (p *parser) param(s string) string {
 func (p *parser) finish() {
 	c := p.current
 	if c != nil && !p.bad {
-		word := c.Token68 != "" || p.behind && len(c.Params) == 0
-		missing := slices.IndexFunc(p.required(c.Scheme), func(name string) bool {
-			return !c.Has(name) && (name != "realm" || word)
+		isWord := c.Token68 != "" || p.inText && len(c.Params) == 0 // perhaps
+		required := p.required(c.Scheme)
+		missing := slices.IndexFunc(required, func(name string) bool {
+			return !c.Has(name) && (name != "realm" || isWord)
 		})
 		if missing >= 0 {
-			p.malformed(errors.New("no " + p.required(c.Scheme)[missing]))
+			p.malformed(errors.New("no " + required[missing]))
 		} else {
 			p.done = append(p.done, *c)
 		}
@@ -175,7 +173,7 @@ func (p *parser) fail(scheme string, err error) {
 }
 
 // isToken68 reports whether s, which follows the scheme's name, is a token68 (RFC 9110
-// §11.2). Where the scheme requires parameters, "realm=" is one without a value.
+// §11.2). Where the scheme requires parameters, "realm=" is a parameter without a value.
 func (p *parser) isToken68(s string) bool {
 	token := strings.TrimRight(s, "=")
 	return token != "" && strings.TrimLeft(token, token68) == "" &&

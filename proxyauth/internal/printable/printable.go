@@ -9,9 +9,9 @@ import (
 )
 
 // Line returns text in one line, in which nothing acts on a terminal or on the text beside
-// it: white space that is no blank is a blank, several in a row only one; each control
-// character, also of ISO-8859-1, and each character that is not seen but changes the
-// direction or the form of others (Unicode's category Cf), is U+FFFD.
+// it. Tabs and line ends become a blank, several in a row only one. Control characters, also
+// those of ISO-8859-1, and invisible characters that change the direction or the form of
+// others (Unicode's category Cf) become U+FFFD.
 func Line(text string) string {
 	if strings.IndexFunc(text, isUnfit) < 0 {
 		return text
@@ -49,8 +49,9 @@ func isUnfit(r rune) bool {
 	return r < ' ' || r >= 0x7f && (r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp))
 }
 
-// Error returns an error like err whose text is in one line; err itself where it is. Another
-// one does not unwrap to err, but errors.Is and errors.As find what err is and wraps.
+// Error returns err if its text is in one line, in the sense of Line, and otherwise an error
+// with that line as its text. That does not unwrap to err, but errors.Is and errors.As find
+// what err is and wraps.
 func Error(err error) error {
 	text := err.Error()
 	if line := Line(text); line != text {

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// Told returns an error with the given text, to be used in place of err, whose own text is
-// not to be shown. The error does not unwrap to err, so that nobody gets to that text, but
-// errors.Is finds what err is and wraps.
+// Told returns an error with the given text in place of err, whose own text may hold secrets.
+// It does not unwrap to err, and errors.As finds nothing of it, so that nobody gets to that
+// text; errors.Is finds what err is and wraps, and Timeout is that of err.
 func Told(text string, err error) error { return &toldError{text, err} }
 
 type toldError struct {
@@ -31,7 +31,7 @@ func (e *toldError) Temporary() bool { return false }
 // Format prints the text for every verb.
 func (e *toldError) Format(f fmt.State, _ rune) { io.WriteString(f, e.text) }
 
-// A lineError is a toldError whose error is not secret.
+// A lineError is a toldError whose own text may be seen: errors.As finds what it wraps, too.
 type lineError struct{ toldError }
 
 func (e *lineError) As(target any) bool { return errors.As(e.err, target) }

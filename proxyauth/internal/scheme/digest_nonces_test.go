@@ -303,7 +303,7 @@ func TestDigestInOrder(t *testing.T) {
 	require.False(t, r.Own)
 }
 
-// Requirement 37 (f): Apache with AuthDigestNcCheck counts the uses of the opaque. It
+// R37: Apache with AuthDigestNcCheck counts the uses of the opaque. It
 // keeps that in a challenge to credentials, so the next challenge is got without.
 func TestDigestCountByOpaque(t *testing.T) {
 	const first = `Digest realm="r", nonce="n", opaque="o", qop="auth"`

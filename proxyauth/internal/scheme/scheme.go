@@ -23,7 +23,7 @@ type Scheme interface {
 	Traits() Traits
 
 	// Requires returns the parameters that the scheme's standard demands of a challenge;
-	// see challenge.Parse for what is excused. A scheme that has some has no token.
+	// see challenge.Parse for what is excused. A scheme that demands some has no token.
 	Requires() []string
 
 	// SecretsIn returns the parts of a Proxy-Authorization of this scheme, given

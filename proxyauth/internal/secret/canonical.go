@@ -20,22 +20,21 @@ import (
 // Several texts may have one canonical form.
 type canonical struct {
 	text []byte
-	from []span // for each byte of text what of the original it stands for; nil unless it is traced
+	from []span // for each byte of text, what it stands for in the original; empty unless traced
 	open int    // how many bytes at the end of text are the beginning of an encoding
 
-	// What of text are letters, digits, and not ASCII, without the letters of \n, \r and \t;
-	// and for each its place in text. So neither line ends within base64 are left nor the
-	// characters beside its letters and digits, which differ between its alphabets, nor
-	// what separates hexadecimal digits.
+	// The letters, digits and bytes beyond ASCII of text, without the letters of \n, \r and
+	// \t, and the place of each in text. Left out are line ends within base64, the two
+	// characters in which its alphabets differ, and what separates hexadecimal digits.
 	letters []byte
 	at      []int
 
 	traced    bool
-	now       span // of the original, for the next byte of text
+	now       span // what the next byte of text stands for
 	reference int  // where in text a character reference may have begun; -1: nowhere
-	escape    int  // where in text an escape may have begun, at the latest
-	ended     int  // the length of text after a reference that needs no semicolon, which may follow
-	depth     int  // of the encodings that are decoded now
+	escape    int  // where in text the last escape may have begun
+	ended     int  // the length of text after a character reference whose semicolon may follow
+	depth     int  // how many encodings, one in another, are being decoded
 }
 
 // A span is a part of a text, by the offsets of its bytes.
@@ -46,7 +45,7 @@ const (
 	maxDepth  = 16 // of encodings that are complete with the same byte
 )
 
-// read makes c the canonical form of text. trace says that c.from is wanted.
+// read makes c the canonical form of text. If trace is set, c.from is filled.
 func (c *canonical) read(text []byte, trace bool) {
 	c.text, c.from, c.traced = c.text[:0], c.from[:0], trace
 	c.reference, c.ended, c.escape = -1, -1, -1-maxEscape
@@ -251,9 +250,9 @@ func (c *canonical) isLeading() bool {
 	return false
 }
 
-// decoded puts a character in the place of what stands from begin on. octet says that it
-// is a byte, and not a character of Unicode. Of an escape that was quoted, more than one
-// backslash is there.
+// decoded puts a character in place of its encoding, which is all of text from begin on, and
+// the backslashes before it where an escape was quoted. If octet is set, r is a byte, and not
+// a character of Unicode.
 func (c *canonical) decoded(begin int, r rune, octet bool) {
 	for begin > 0 && c.text[begin] == '\\' && c.text[begin-1] == '\\' {
 		begin--
@@ -272,8 +271,8 @@ func (c *canonical) decoded(begin int, r rune, octet bool) {
 	c.depth--
 }
 
-// number reads digits; without any, which are left of zeros, it is 0. It returns false
-// for what is no character.
+// number reads digits. None are 0, since leading zeros are left out. It returns false for
+// what is no character.
 func number(digits []byte, base rune) (r rune, ok bool) {
 	for _, b := range digits {
 		d := rune(99)

@@ -50,7 +50,7 @@ func (w *work) original(begin, end int) span {
 	return span{w.form.from[begin].begin, w.form.from[end-1].end}
 }
 
-// inForm returns the place of a shape in the original, by its place in the canonical form.
+// inForm returns the place in the original of a shape that is at begin of the canonical form.
 func (w *work) inForm(begin, end int, shape *shape) span {
 	form := w.form.text
 	before := len(bytes.TrimRight(form[:begin], " =")) - 1
@@ -58,7 +58,7 @@ func (w *work) inForm(begin, end int, shape *shape) span {
 	return w.withEnds(begin, end, before, after, shape)
 }
 
-// inLetters is inForm by the place among the letters.
+// inLetters is inForm for a shape that is at begin of the letters.
 func (w *work) inLetters(begin, end int, shape *shape) span {
 	form, at := w.form.text, w.form.at
 	before, after := -1, len(form)
@@ -69,7 +69,7 @@ func (w *work) inLetters(begin, end int, shape *shape) span {
 		after = at[end]
 	}
 	begin, end = at[begin], at[end-1]+1
-	// There may be line ends between, also as \r\n, and a digit that is no letter.
+	// Line ends may be between, also as the letters of \r\n, and a "+" or "/" of base64.
 	before += len(bytes.TrimRight(form[before+1:begin], " =rn"))
 	after -= len(bytes.TrimLeft(form[end:after], " =rn"))
 	return w.withEnds(begin, end, before, after, shape)

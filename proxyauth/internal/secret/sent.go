@@ -47,9 +47,8 @@ func (s *Sent) Strike(text []byte) []byte {
 	return text
 }
 
-// maxPasses bounds how often a text is searched. What comes before a secret may be read as
-// the beginning of an encoding, so that a second one after it is found only when the first
-// one has gone.
+// maxPasses bounds how often a text is searched. A text before a secret may be read with it
+// as an encoding, which hides a second secret until the first one is struck.
 const maxPasses = 4
 
 // withheld returns a copy of text with REDACTED in place of the spans, which are sorted, and
@@ -75,10 +74,10 @@ func (s *Sent) StrikeString(text string) string {
 	}
 	w := s.prepared()
 	w.text = append(w.text[:0], text...)
-	if struck := s.Strike(w.text); &struck[0] != &w.text[0] {
+	if struck := s.Strike(w.text); string(struck) != text {
 		return string(struck)
 	}
-	return text
+	return text // itself, which needs no memory
 }
 
 // StrikeAll is Strike for several strings.
@@ -103,8 +102,8 @@ func (s *Sent) StrikeHeader(h http.Header) http.Header {
 	return safe
 }
 
-// ordinary are names of fields that tell nothing, whatever the secrets are: without them
-// an answer could not be read.
+// ordinary are names of fields that stay as they are, even where a secret is a part of one:
+// every answer has them, and cannot be read without.
 var ordinary = [...]string{
 	"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Connection", "Proxy-Status", "Connection", "Keep-Alive",
 	"Content-Type", "Content-Length", "Transfer-Encoding", "Date", "Server", "Via", "Location", "Cache-Control", "X-Cache", "X-Squid-Error",

@@ -26,8 +26,8 @@ func (c *canonical) refers(b byte) bool {
 	return '0' <= b && b <= '9'
 }
 
-// endReference decodes the character reference that may have begun, if it is one. It ends before the byte that
-// is read now: the semicolon that ends it, or what does not belong to it.
+// endReference decodes the character reference that may have begun, and reports whether it
+// is one. It ends before the byte that is read now, a semicolon or what cannot belong to it.
 func (c *canonical) endReference() bool {
 	begin, now := c.reference, c.now
 	if begin < 0 {
@@ -61,8 +61,8 @@ func referred(name []byte) (rune, bool) {
 	return 0, false
 }
 
-// name decodes a character reference that needs no semicolon, whatever follows, if it ends
-// with the last byte.
+// name decodes a character reference by name that ends with the last byte and needs no
+// semicolon, whatever follows.
 func (c *canonical) name() {
 	if c.reference < 0 {
 		return
