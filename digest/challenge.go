@@ -38,6 +38,9 @@ func ParseChallenge(params Params) (Challenge, error) {
 		c.QOP = strings.FieldsFunc(strings.ToLower(qop), func(r rune) bool {
 			return r == ',' || r == ' ' || r == '\t'
 		})
+		if len(c.QOP) == 0 && strings.TrimSpace(qop) != "" {
+			c.QOP = []string{qop} // not none, which would be a weaker proof
+		}
 	}
 	c.Stale = strings.EqualFold(params.Get("stale"), "true")
 	c.UserHash = strings.EqualFold(params.Get("userhash"), "true")

@@ -108,8 +108,8 @@ const (
 //   - blanks, a semicolon or nothing in place of the comma (realm="r" nonce="n"); the
 //     rest then begins with the next parameter;
 //   - without quotes, an empty value, one with octets that no token has
-//     (nonce=TmV0/d29yaw==), and one with blanks in it, which ends at the comma
-//     (realm=my office);
+//     (nonce=TmV0/d29yaw==), and, but for the parameters that [Params.Add] takes once,
+//     one with blanks in it, which ends at the comma (realm=my office);
 //   - a quoted value without its end, or with quotes in it (realm="my "big" office").
 //
 // Such a value must not have a comma, an equals sign or a quote by which something else may
@@ -119,12 +119,16 @@ func ScanParam(s string) (param Param, rest string, err error) {
 	if !ok {
 		return Param{}, s, errNoParam
 	}
-	scan := scanUnquoted
-	if strings.HasPrefix(value, `"`) {
-		scan = scanQuoted
-	}
 	param.Name = strings.ToLower(name)
-	if param.Value, rest, err = scan(value); err != nil {
+	if strings.HasPrefix(value, `"`) {
+		param.Value, rest, err = scanQuoted(value)
+	} else if param.Value, rest, err = scanUnquoted(value); err == nil {
+		apart := s[len(s)-len(value)-1] != '=' // blanks stand before the value, which may be a scheme then
+		if apart && rest != "" && rest[0] != ',' || slices.Contains(decisive, param.Name) && strings.ContainsAny(param.Value, blanks) {
+			err = errNoComma
+		}
+	}
+	if err != nil {
 		return Param{}, s, fmt.Errorf("parameter %.40q: %w", name, err)
 	}
 	return param, rest, nil

@@ -21,6 +21,7 @@ type denial struct {
 
 	resp   *http.Response
 	page   []byte // the beginning of the body
+	whole  bool   // page is all of it
 	ended  bool   // the body has been read, or is not to be
 	hangUp func(*http.Response)
 }
@@ -44,7 +45,7 @@ func readDenial(resp *http.Response, hangUp func(*http.Response)) denial {
 func (d *denial) drain(ctx context.Context) {
 	if !d.ended {
 		d.ended = true
-		d.page = carrier.Drain(ctx, d.resp, d.hangUp, drainFor, maxDrain)
+		d.page, d.whole = carrier.Drain(ctx, d.resp, d.hangUp, drainFor, maxDrain)
 	}
 }
 
@@ -54,10 +55,10 @@ func (d *denial) safePage(ctx context.Context, sent *secret.Sent) []byte {
 		return nil // a tunnel, or the origin's
 	}
 	d.drain(ctx)
-	if len(d.page) == carrier.MaxPage {
-		return sent.StrikeCut(d.page)
+	if d.whole {
+		return sent.Strike(d.page)
 	}
-	return sent.Strike(d.page)
+	return sent.StrikeCut(d.page)
 }
 
 // safeHeader returns what an error shows of the header, without the secrets that were sent.

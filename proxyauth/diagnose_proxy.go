@@ -30,7 +30,7 @@ func (d *diagnosis) reachProxy() (net.Conn, bool) {
 			reached.Store(&addr)
 		}
 	}})
-	conn, err := d.r.ways.DialAnew(ctx)
+	conn, err := d.r.ways.DialAnew(ctx, true)
 	var dial *carrier.Fault
 	if !errors.As(err, &dial) {
 		d.reached(hostname.OfURL(d.r.url), conn, nil, "")

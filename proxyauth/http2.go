@@ -62,13 +62,13 @@ func carryHTTP2(base *http.Transport, attached reflect.Value) (lost []string) {
 		base.HTTP2 = &http.HTTP2Config{}
 	}
 	to := base.HTTP2
-	carry(&to.SendPingTimeout, attached, "ReadIdleTimeout", asDuration)
-	carry(&to.PingTimeout, attached, "PingTimeout", asDuration)
-	carry(&to.WriteByteTimeout, attached, "WriteByteTimeout", asDuration)
-	carry(&to.StrictMaxConcurrentRequests, attached, "StrictMaxConcurrentStreams", reflect.Value.Bool)
-	carry(&to.MaxDecoderHeaderTableSize, attached, "MaxDecoderHeaderTableSize", asSize)
-	carry(&to.MaxEncoderHeaderTableSize, attached, "MaxEncoderHeaderTableSize", asSize)
-	carry(&to.MaxReadFrameSize, attached, "MaxReadFrameSize", asFrameSize)
+	carry(&to.SendPingTimeout, attached, "ReadIdleTimeout", reflect.Int64, asDuration)
+	carry(&to.PingTimeout, attached, "PingTimeout", reflect.Int64, asDuration)
+	carry(&to.WriteByteTimeout, attached, "WriteByteTimeout", reflect.Int64, asDuration)
+	carry(&to.StrictMaxConcurrentRequests, attached, "StrictMaxConcurrentStreams", reflect.Bool, reflect.Value.Bool)
+	carry(&to.MaxDecoderHeaderTableSize, attached, "MaxDecoderHeaderTableSize", reflect.Uint32, asSize)
+	carry(&to.MaxEncoderHeaderTableSize, attached, "MaxEncoderHeaderTableSize", reflect.Uint32, asSize)
+	carry(&to.MaxReadFrameSize, attached, "MaxReadFrameSize", reflect.Uint32, asFrameSize)
 	for _, name := range []string{"CountError", "DisableCompression", "IdleConnTimeout", "MaxHeaderListSize"} {
 		if f := attached.FieldByName(name); f.IsValid() && !f.IsZero() {
 			lost = append(lost, name)
@@ -77,10 +77,10 @@ func carryHTTP2(base *http.Transport, attached reflect.Value) (lost []string) {
 	return lost
 }
 
-// carry sets a field that is zero to that of attached.
-func carry[T comparable](to *T, attached reflect.Value, name string, as func(reflect.Value) T) {
+// carry sets a field that is zero to that of attached, if that is of a kind which is known.
+func carry[T comparable](to *T, attached reflect.Value, name string, kind reflect.Kind, as func(reflect.Value) T) {
 	var zero T
-	if f := attached.FieldByName(name); *to == zero && f.IsValid() {
+	if f := attached.FieldByName(name); *to == zero && f.IsValid() && f.Kind() == kind {
 		*to = as(f)
 	}
 }

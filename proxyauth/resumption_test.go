@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -287,5 +288,30 @@ func TestDiagnoseResumesNothing(t *testing.T) {
 		tr.Diagnose(t.Context(), w.HTTPS.URL)
 		require.Equal(t, []int{0, 0, 2}, r.resumed()[:before])
 		require.Zero(t, r.resumed()[before])
+	})
+}
+
+// A proxy whose TLS ends a handshake that offers a session (RFC 8446 §4.2.11: extension 41)
+// costs one handshake more, once.
+func TestResumptionRefused(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		config := w.certificate()
+		offered := 0
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if slices.Contains(hello.Extensions, 41) {
+				offered++
+				return nil, errors.New("no session is resumed here")
+			}
+			return nil, nil
+		}
+		p := w.scriptedBy(scripted.Config{TLS: config, Script: scripted.Demand(askBasic, scripted.Pass())})
+		tr := w.transportTo(p.URL(), nil)
+		tr.Base.DisableKeepAlives = true
+		for range 10 {
+			requireOK(t, tr, w.HTTPS.URL)
+		}
+		require.Equal(t, 1, offered)
+		require.Equal(t, 1+10+1, p.Connections(), "one is to be asked, and the handshake of one fails")
 	})
 }

@@ -53,7 +53,7 @@ func TestDrain(t *testing.T) {
 			resp := &http.Response{Body: body}
 			begin := time.Now()
 			hung := 0
-			page := Drain(ctx, resp, func(hangUp *http.Response) {
+			page, whole := Drain(ctx, resp, func(hangUp *http.Response) {
 				require.Same(t, resp, hangUp)
 				hung++
 				if test.took == test.patience || test.took == 8500*time.Millisecond {
@@ -62,6 +62,7 @@ func TestDrain(t *testing.T) {
 				hangUp.Body.Close()
 			}, 8500*time.Millisecond, test.max)
 			require.Len(t, page, test.page, name)
+			require.Equal(t, test.length <= MaxPage && test.read == test.length, whole, name)
 			require.EqualValues(t, test.read, body.n.Load(), name)
 			require.Equal(t, test.took, time.Since(begin).Truncate(time.Millisecond), name)
 			require.Equal(t, test.took >= 5*time.Second && name != "trickles", hung == 2, name)

@@ -15,7 +15,7 @@ import (
 type Fault struct {
 	Kind  Kind
 	Proxy string // its URL without userinfo; "": Err is told as it is
-	Doing string // "connecting", "TLS handshake", "CONNECT host:port"; "" for a forwarded request
+	Doing string // "connecting", handshaking, "CONNECT host:port"; "" for a forwarded request
 	Err   error
 	Cure  string // what to do, where the connection ended; "": that is not known
 
@@ -37,6 +37,8 @@ const (
 	Died                    // the connection had ended before the leg, which is safe to repeat on another
 	Moved                   // the connections' owner is out of use
 )
+
+const handshaking = "TLS handshake"
 
 func (e *Fault) Error() string {
 	text := e.Err.Error()
@@ -126,7 +128,7 @@ func (e *Fault) Remedy() string {
 		return ": it speaks neither TLS nor HTTP on this port: check host and port of the proxy URL"
 	case errors.As(err, &other):
 		return ": it does not speak TLS on this port: write the proxy URL with http://"
-	case e.Doing == "TLS handshake" && (errors.Is(err, io.EOF) || e.Timeout()):
+	case e.Doing == handshaking && (errors.Is(err, io.EOF) || e.Timeout()):
 		return ": perhaps it does not speak TLS on this port, and its URL begins with http://"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return ": check the name in the proxy URL"

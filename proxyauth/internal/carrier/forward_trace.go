@@ -194,8 +194,9 @@ func (l *legTrace) shown(name string, values []string, held bool) []string {
 	case isAuthorization(name):
 		shown := make([]string, len(values))
 		for i, value := range values {
-			scheme, _, _ := strings.Cut(value, " ")
-			shown[i] = scheme + " REDACTED"
+			if shown[i] = "REDACTED"; strings.Contains(value, " ") {
+				shown[i] = value[:strings.Index(value, " ")+1] + shown[i]
+			}
 		}
 		return shown
 	case own:
@@ -272,15 +273,19 @@ func (l *legTrace) event(hook func()) {
 // release calls the hooks that were kept.
 func (l *legTrace) release() {
 	t := l.of
-	t.mu.Lock()
-	kept := l.kept
-	if l.late {
-		kept = append([]func(){l.gotFirstByte}, kept...)
-	}
-	l.certain, l.kept, l.late = true, nil, false
-	t.mu.Unlock()
-	for _, hook := range kept {
-		hook()
+	for released := false; !released; {
+		t.mu.Lock()
+		kept := l.kept
+		if l.late {
+			kept = append([]func(){l.gotFirstByte}, kept...)
+		}
+		l.kept, l.late = nil, false
+		released = len(kept) == 0
+		l.certain = l.certain || released // not before, or a hook could overtake those that were kept
+		t.mu.Unlock()
+		for _, hook := range kept {
+			hook()
+		}
 	}
 }
 

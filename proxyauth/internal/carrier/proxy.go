@@ -3,6 +3,7 @@ package carrier
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -117,23 +118,35 @@ func (p *Proxy) pinnedTransport() *http.Transport {
 // earlier session of the same owner. The bytes of a raw connection are not counted. The error
 // is a *Fault.
 func (p *Proxy) Dial(ctx context.Context, owner any, raw bool) (net.Conn, error) {
-	conn, err := p.dialTCP(ctx, raw)
-	if err != nil || p.url.Scheme != "https" {
-		return conn, err
+	if p.url.Scheme != "https" {
+		return p.dialTCP(ctx, raw)
 	}
-	return p.encrypt(ctx, conn, p.sessions.of(owner, p.config.TLS, p.url.Hostname()))
+	config, offers := p.sessions.of(owner, p.config.TLS, p.url.Hostname())
+	conn, err := p.dialTLS(ctx, config, raw)
+	if err != nil && offers && failsToResume(ctx, err) {
+		// There is TLS that ends a handshake by which a session is offered, and takes others.
+		if anew, err := p.DialAnew(Untraced(ctx), raw); err == nil {
+			p.sessions.stop()
+			return anew, nil
+		}
+	}
+	return conn, err
 }
 
-// DialAnew is Dial of a raw connection that resumes no session, so that the proxy shows
-// its certificate.
-func (p *Proxy) DialAnew(ctx context.Context) (net.Conn, error) {
-	conn, err := p.dialTCP(ctx, true)
-	if err != nil || p.url.Scheme != "https" {
-		return conn, err
+// failsToResume reports whether a handshake may have failed for the session that it offered.
+func failsToResume(ctx context.Context, err error) bool {
+	fault, ok := err.(*Fault)
+	return ok && fault.Doing == handshaking && ctx.Err() == nil && !TimedOut(err) && !errors.As(err, new(*tls.CertificateVerificationError))
+}
+
+// DialAnew is Dial without a session, so that the proxy shows its certificate.
+func (p *Proxy) DialAnew(ctx context.Context, raw bool) (net.Conn, error) {
+	if p.url.Scheme != "https" {
+		return p.dialTCP(ctx, raw)
 	}
 	config := tlsConfigFor(p.config.TLS, p.url.Hostname())
 	config.ClientSessionCache = nil
-	return p.encrypt(ctx, conn, config)
+	return p.dialTLS(ctx, config, raw)
 }
 
 func (p *Proxy) dialTCP(ctx context.Context, raw bool) (net.Conn, error) {
@@ -150,11 +163,15 @@ func (p *Proxy) dialTCP(ctx context.Context, raw bool) (net.Conn, error) {
 	return &meter{Conn: conn, traffic: p.traffic, secure: p.url.Scheme == "https"}, nil
 }
 
-func (p *Proxy) encrypt(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+func (p *Proxy) dialTLS(ctx context.Context, config *tls.Config, raw bool) (net.Conn, error) {
+	conn, err := p.dialTCP(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
 	client := tls.Client(conn, config)
 	if err := handshake(ctx, client, p.config.Base.TLSHandshakeTimeout); err != nil {
 		conn.Close()
-		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: "TLS handshake", Err: printable.Error(err)}
+		return nil, &Fault{Kind: Unreachable, Proxy: p.config.Name, Doing: handshaking, Err: printable.Error(err)}
 	}
 	return client, nil
 }

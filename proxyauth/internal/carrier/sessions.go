@@ -12,7 +12,8 @@ import (
 // days, and not once the certificate that began it has expired.
 type sessions struct {
 	mu     sync.Mutex
-	owners []owned // the oldest first
+	owners []owned // those used last come last
+	broken bool    // the proxy ends handshakes that offer a session
 }
 
 // owned is the configuration for the connections of an owner, with the cache of its session.
@@ -27,17 +28,21 @@ const maxOwners = 16
 
 // of returns the configuration for connections of an owner, which is only compared. The
 // owner nil is for connections on which nobody is authenticated, and for those that all users
-// share. config and host are those of the proxy.
-func (s *sessions) of(owner any, config *tls.Config, host string) *tls.Config {
-	resumes := resumable(config)
+// share. config and host are those of the proxy. offers: there is a session to be resumed.
+func (s *sessions) of(owner any, config *tls.Config, host string) (_ *tls.Config, offers bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	resumes := resumable(config) && !s.broken
 	if !resumes {
 		owner = nil // it does not matter
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range s.owners {
+	for i, o := range s.owners {
 		if o.owner == owner {
-			return o.config
+			s.owners = append(slices.Delete(s.owners, i, i+1), o)
+			if resumes {
+				_, offers = o.config.ClientSessionCache.Get(o.config.ServerName)
+			}
+			return o.config, offers
 		}
 	}
 	config = tlsConfigFor(config, host)
@@ -48,7 +53,7 @@ func (s *sessions) of(owner any, config *tls.Config, host string) *tls.Config {
 		s.owners = slices.Delete(s.owners, 0, 1)
 	}
 	s.owners = append(s.owners, owned{owner, config})
-	return config
+	return config, false
 }
 
 // resumable reports whether sessions are kept here. They are not where the configuration has
@@ -64,4 +69,11 @@ func (s *sessions) forget(owner any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owners = slices.DeleteFunc(s.owners, func(o owned) bool { return o.owner == owner })
+}
+
+// stop makes all connections begin a session from now on.
+func (s *sessions) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners, s.broken = nil, true
 }

@@ -16,7 +16,11 @@ import (
 func TestSessionsOf(t *testing.T) {
 	var s sessions
 	config := &tls.Config{}
-	of := func(owner any) *tls.Config { return s.of(owner, config, "proxy.example") }
+	of := func(owner any) *tls.Config {
+		config, offers := s.of(owner, config, "proxy.example")
+		require.False(t, offers, "there was no handshake")
+		return config
+	}
 	type record struct{ _ byte }
 	alice, bob := new(record), new(record)
 	require.Same(t, of(alice), of(alice))
@@ -58,12 +62,14 @@ func TestSessionsResumable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var s sessions
 			before := test.config.ClientSessionCache
-			cache := s.of("owner", test.config, "proxy.example").ClientSessionCache
+			config, _ := s.of("owner", test.config, "proxy.example")
+			cache := config.ClientSessionCache
 			if test.want {
 				require.NotNil(t, cache)
 			} else {
 				require.Equal(t, before, cache)
-				require.Same(t, s.of("owner", test.config, "proxy.example"), s.of("other", test.config, "proxy.example"))
+				other, _ := s.of("other", test.config, "proxy.example")
+				require.Same(t, config, other)
 			}
 			require.Equal(t, before, test.config.ClientSessionCache)
 		})

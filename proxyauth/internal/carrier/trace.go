@@ -15,7 +15,7 @@ type untraced struct{ context.Context }
 
 func (c untraced) Value(key any) any {
 	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
+	if trace, ok := v.(*httptrace.ClientTrace); ok && trace == httptrace.ContextClientTrace(c.Context) {
 		return nil
 	}
 	return v

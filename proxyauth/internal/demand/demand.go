@@ -41,6 +41,7 @@ type Demand struct {
 const (
 	maxPlans   = 8
 	maxTargets = 256
+	maxRealm   = 1 << 10 // bytes of a realm that is noted for a target: an origin may have written it
 )
 
 // A Fact is one thing that a request has found out about a proxy.
@@ -85,7 +86,7 @@ func (d Demand) Next(f Fact) (next Demand, gone []*Plan) {
 	case Passed:
 		d.Strength = max(d.Strength, f.Plan.Scheme.Traits().Strength)
 		d = d.protectedBy(f.Plan)
-		if !d.IsOf(f.Target, f.Plan) {
+		if !d.IsOf(f.Target, f.Plan) && len(f.Plan.Realm) <= maxRealm {
 			d.realms = with(d.realms, f.Target, f.Plan.Realm)
 		}
 		return d.first(f.Plan)

@@ -27,7 +27,7 @@ type digestSession struct {
 	options DigestOptions
 	cred    Credentials // for the next nonce
 	nature  Nature
-	base    *digest.Session // answers the challenge, where session is for a nextnonce; nil: session does
+	base    *digest.Session // had a success, where session is for the nextnonce after that; nil: session does
 	kept    string          // the opaque by which the proxy may count; "": it does not
 }
 
@@ -193,25 +193,23 @@ func (t *digestTalk) Passed(resp *http.Response, later func(Session)) (Session, 
 
 // next returns the session to use after a reply with info, or nil for the same. An origin
 // can write a nextnonce, too, and the proxy may refuse that in any way. So it counts only
-// until an answer is no success: then the nonce of the last challenge does again.
+// until an answer is no success: unless one was before, the nonce that had one last does
+// again.
 func (t *digestTalk) next(info digest.Params) Session {
 	d, session, base := t.of, t.session, t.of.base
 	outOfOrder := session.Overtaken(t.answer)
-	unproven := session.Announced()
-	session.Accepted()
-	nonce := nextNonce(info)
-	switch {
-	case !t.success && base == nil:
-		d.nonces.put(session, outOfOrder || unproven)
-		return nil
-	case !t.success:
-		session, base, outOfOrder = base, nil, true
-	case nonce == "":
-		d.nonces.put(session, outOfOrder)
-		return nil
-	default:
-		base = cmp.Or(base, session)
-		session, outOfOrder = session.Next(nonce), false
+	if !t.success && session.Announced() {
+		if session, base, outOfOrder = base, nil, true; session == nil {
+			return nil // of a strict proxy, for one request
+		}
+	} else {
+		session.Accepted()
+		nonce := nextNonce(info)
+		if !t.success || nonce == "" {
+			d.nonces.put(session, outOfOrder)
+			return nil
+		}
+		base, session, outOfOrder = session, session.Next(nonce), false
 	}
 	if d.nonces.put(session, outOfOrder) {
 		return nil
