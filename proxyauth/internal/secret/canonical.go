@@ -29,6 +29,8 @@ type canonical struct {
 	letters []byte
 	at      []int
 
+	whole int // how many bytes of the original are before an encoding that is cut off; only if traced
+
 	traced    bool
 	now       span // what the next byte of text stands for
 	reference int  // where in text a character reference may have begun; -1: nowhere
@@ -58,6 +60,10 @@ func (c *canonical) read(text []byte, trace bool) {
 		}
 	}
 	open := len(c.text) - unfinished(c.text)
+	c.whole = len(text)
+	if whole := open - incomplete(c.text[:open]); trace && whole < len(c.text) {
+		c.whole = c.from[whole].begin
+	}
 	c.now = span{len(text), len(text)}
 	c.endReference()
 	c.finish(min(open, len(c.text)))
@@ -126,9 +132,14 @@ func (c *canonical) put(b byte) {
 		c.widen()
 		return
 	}
-	if c.reference >= 0 && !c.refers(b) && c.endReference() && b == ';' {
-		c.widen()
-		return
+	if c.reference >= 0 && !c.refers(b) && c.endReference() {
+		switch b {
+		case ';':
+			c.widen()
+			return
+		case '%', '\\': // maybe of an encoded semicolon
+			c.ended = len(c.text)
+		}
 	}
 	switch {
 	case isBlank:

@@ -55,6 +55,15 @@ func TestCanonical(t *testing.T) {
 		{"abcdefgh", "61:62:63:64:65:66:67:68 0x6162636465666768 61 62 63 64 65 66 67 68", "REDACTED 0xREDACTED REDACTED"},
 		{"abcdefgh", "YWJjZGVmZ2g YWJjZGVmZ2gK eGFiY2RlZmdoeQ== eHhhYmNkZWZnaHg=", "REDACTED REDACTEDK eREDACTEDeQ== eHREDACTEDg="},
 		{"abcdefgh", "YWJj\r\nZGVm\r\nZ2g= YWJj ZGVm Z2g=", "REDACTED= REDACTED="},
+		{"&#65;BCDE", "&#65;BCDE %26%2365%3BBCDE &amp;#65;BCDE &#38;#65&#59;BCDE a%26%2365%3BBCD", "REDACTED REDACTED REDACTED REDACTED a%26%2365%3BBCD"},
+		{"kurz", "%26%23107%3B%26%23117%3B%26%23114%3B%26%23122%3B", "REDACTED"},
+		{"a;bcd", "&#97&#59&#98&#99&#100 a%3Bbcd", "REDACTED REDACTED"},
+		{"%41%42", "%2541%2542 %41%42 ab", "REDACTED REDACTED ab"}, // the canonical form is too short
+		{"    x", "%20%20%20%20x ++++x  x", "REDACTED REDACTED  x"},
+		{`"\"\`, "&#34;\\&#34;\\ %22%5C%22%5C", "REDACTED REDACTED"},
+		{"Sesam-open!42", "100%536573616d2d6f70656e213432 100%25536573616d2d6f70656e213432", "100REDACTED 100REDACTED"},
+		{"p@ss:w/rd", "100%cEBzczp3L3Jk", "100REDACTED"},
+		{"100%sure&not;", `CORP\\100%25sure%26not%3B CORP\100%sure&amp;not;`, "CORPREDACTED CORPREDACTED"},
 		{strings.Repeat("ab", 600), strings.Repeat("ab", 601), "REDACTED"},
 	} {
 		assert.Equal(t, test.want, sent(test.secret).StrikeString(test.text), "%q in %q", test.secret, test.text)

@@ -32,6 +32,23 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
+// R35, R44: of an encoding that is cut off anywhere, nothing is left by which the secret begins.
+func TestEncodingsCut(t *testing.T) {
+	for _, hush := range []string{"open sesame", "stapl\u00e9 b\u00f6x", "\u043f\u0430\u0440\u043e\u043b\u044c", "\U0001f600 smile", "100%sure&not;"} {
+		s := sent(hush)
+		for name, encode := range scripted.Encodings() {
+			echo := encode(hush)
+			for end := range len(echo) {
+				got := string(s.StrikeCut([]byte("." + echo[:end])))
+				rest := strings.ReplaceAll(strings.TrimPrefix(got, "."), secret.Withheld, "")
+				if len(strings.Trim(rest, " \u202e\"'\\rn=")) > 4 {
+					t.Errorf("%q as %s, cut to %q: %q", hush, name, echo[:end], got)
+				}
+			}
+		}
+	}
+}
+
 // leftOver reports whether got is what may be left of a text that held a secret: what was
 // beside it, and of its encoding at most what stands for nothing, such as the padding of
 // base64, or for what was encoded with it.

@@ -135,14 +135,24 @@ func (w *work) cut(text []byte) int {
 	}
 	n, _ := w.shapes.plain.cut(text)
 	end = min(end, len(text)-n)
-	w.form.read(text, true)
-	end = min(end, w.cutForm(text))
-	w.form.text = w.form.text[:len(w.form.text)-w.form.open] // an encoding that is cut off
-	for n := len(w.form.at); n > 0 && w.form.at[n-1] >= len(w.form.text); n-- {
-		w.form.letters, w.form.at = w.form.letters[:n-1], w.form.at[:n-1]
+	rest := text
+	for range maxCut { // each time without the encoding that is cut off, with which another may be
+		w.form.read(rest, true)
+		end = min(end, w.cutForm(rest))
+		if w.form.whole == len(rest) {
+			break
+		}
+		rest = rest[:w.form.whole]
 	}
-	return min(end, w.cutForm(text))
+	if i := bytes.LastIndex(text[:min(len(text), end+len(Withheld)-1)], []byte(Withheld)); i >= 0 && i < end {
+		end = max(end, i+len(Withheld))
+	}
+	return end
 }
+
+// maxCut bounds how many encodings, one in another, may be cut off together: a digit of a
+// character reference, percent-encoded, is in two, and with a part of UTF-8 before it, in three.
+const maxCut = 6
 
 // cutForm is cut by the canonical form that w has of text.
 func (w *work) cutForm(text []byte) int {

@@ -19,6 +19,7 @@ func FuzzStrike(f *testing.F) {
 	f.Add("%%%%%%%%%%41", strings.Repeat("%3", 100)+strings.Repeat("3", 100)+"&#x&#&amp;amp;#38;", uint8(1), 7)
 	f.Add("0000", "&#0000000", uint8(7), 54)
 	f.Add("REDACTED", "REDACTEDACTED", uint8(2), 2)
+	f.Add("D000", "0000000000", uint8(3), 0)
 	f.Fuzz(func(t *testing.T, hush, text string, with uint8, at int) {
 		names := encodingNames()
 		encode := scripted.Encodings()[names[int(with)%len(names)]]
@@ -41,8 +42,10 @@ func FuzzStrike(f *testing.F) {
 		if isOrdinary(hush) && isOrdinary(text) && !strings.Contains(got, secret.Withheld) {
 			t.Fatalf("%q as %s is left in %q", hush, names[int(with)%len(names)], got)
 		}
-		if len(hush) >= 4 && strings.Contains(got, hush) && !strings.Contains(secret.Withheld, hush) {
-			t.Fatalf("%q is left in %q", hush, got)
+		for part := range strings.SplitSeq(got, secret.Withheld) {
+			if len(hush) >= 4 && strings.Contains(part, hush) {
+				t.Fatalf("%q is left in %q", hush, got)
+			}
 		}
 	})
 }

@@ -77,4 +77,19 @@ func hasNoWidth(a, b, c byte) bool {
 	return a == 0xef && b == 0xbb && c == 0xbf
 }
 
+// incomplete returns how many bytes at the end of text are the beginning of the UTF-8 of a
+// character, or the first half of a pair of UTF-16.
+func incomplete(text []byte) int {
+	for n := 1; n <= min(len(text), utf8.UTFMax-1); n++ {
+		switch end := text[len(text)-n:]; {
+		case isContinuation(end[0]):
+		case !utf8.FullRune(end), end[0] == 0xed && n > 1 && end[1]&0xe0 == 0xa0:
+			return n
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
 func isContinuation(b byte) bool { return b&0xc0 == 0x80 }

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"html"
+	"net/url"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -38,23 +41,42 @@ func shapesOf(secrets []string) *shapes {
 func (s *shapes) add(secret string) {
 	s.plain.add(shape{text: secret})
 	form := canonicalOf(secret)
-	s.addForm(form.text)
-	s.addForm(form.text[:len(form.text)-form.open]) // what follows in a text may end an encoding that has begun
+	if !s.addForm(form.text, shortSecret) {
+		for _, escape := range [...]func(string) string{url.QueryEscape, url.PathEscape, html.EscapeString} {
+			s.plain.add(shape{text: escape(secret)})
+		}
+	}
+	s.addForm(form.text[:len(form.text)-form.open], shortSecret)                       // what follows in a text may end an encoding that has begun
+	s.addForm(canonicalOf(strings.ReplaceAll(secret, ";", "&#59;")).text, shortSecret) // which ends a reference otherwise
+	s.addForm(canonicalOf(`\`+secret).text, shortLetters)                              // which may make an escape of its first digits
 	if len(form.letters) >= shortLetters {
 		s.letters.add(shape{text: string(form.letters)})
 	}
 	for _, octets := range octetsOf(secret) {
-		s.letters.add(shape{text: hex.EncodeToString([]byte(octets))})
+		digits := hex.EncodeToString([]byte(octets))
+		s.letters.add(shape{text: digits})
+		s.addEscaped(digits)
 		s.addBase64(octets)
 	}
 }
 
 // addForm adds a canonical form, also without the blanks around it, which are lost in a
-// field or a page.
-func (s *shapes) addForm(form []byte) {
-	if trimmed := bytes.Trim(form, " "); len(trimmed)+notASCII(trimmed) >= shortSecret {
-		s.canonical.add(shape{text: string(form)})
-		s.canonical.add(shape{text: string(trimmed)})
+// field or a page. It returns false if the form is shorter than short.
+func (s *shapes) addForm(form []byte, short int) bool {
+	trimmed := bytes.Trim(form, " ")
+	if len(trimmed)+notASCII(trimmed) < short {
+		return false
+	}
+	s.canonical.add(shape{text: string(form)})
+	s.canonical.add(shape{text: string(trimmed)})
+	return true
+}
+
+// addEscaped adds hexadecimal or base64 behind a percent sign, by which the first two digits
+// are read as an escape.
+func (s *shapes) addEscaped(digits string) {
+	if form := canonicalOf("%" + digits); !bytes.HasPrefix(form.text, []byte("%")) && len(form.letters) >= shortLetters-1 {
+		s.letters.add(shape{text: string(form.letters)})
 	}
 }
 
@@ -67,6 +89,9 @@ func (s *shapes) addBase64(octets string) {
 		begin, end := (before*8+5)/6, (before+len(octets))*8/6
 		form := canonicalOf(digits[begin:end])
 		b := shape{left: before > 0, right: end < len(digits)}
+		if before == 0 {
+			s.addEscaped(digits[:end])
+		}
 		if len(form.letters) >= shortBase64 {
 			b.text = string(form.letters)
 			s.letters.add(b)
