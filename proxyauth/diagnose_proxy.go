@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -159,7 +158,7 @@ func statusLine(resp *http.Response) string {
 func sentBefore(r *route) secret.Sent {
 	var sent secret.Sent
 	for _, c := range revealed(r.guard.Sent(r.name)) {
-		sent.Add(scheme.SecretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})...)
+		sent.Add(scheme.SecretsOf(scheme.Credentials(c))...)
 	}
 	return sent
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"log/slog"
@@ -282,4 +283,37 @@ func TestDigestResponsePrintsNoSecret(t *testing.T) {
 		require.NotContains(t, fmt.Sprintf(verb, resp.Body), answer[:32])
 		require.NotContains(t, fmt.Sprintf(verb, resp), answer[:32])
 	}
+}
+
+// R35: a proxy may repeat to one request what it knows from another.
+func TestSecretsOfOtherRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		free := scripted.InTurn(scripted.Status(200), scripted.Page(502, "it was open sesame", "X-Was: YWxpY2U6b3BlbiBzZXNhbWU="), scripted.Raw("HTTP/1.1 2x open sesame\r\n\r\n"))
+		demand := scripted.Demand(scripted.Challenge("Basic", "realm", "r"), scripted.Pass())
+		p := w.scripted(func(req *http.Request) scripted.Answer {
+			if req.Host == "free.example:443" {
+				return free(req)
+			}
+			return demand(req)
+		})
+		var log bytes.Buffer
+		tr := w.transportTo(p.URL(), nil)
+		tr.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		conn, err := tr.DialContext(t.Context(), "tcp", "free.example:443")
+		require.NoError(t, err)
+		conn.Close()
+		requireOK(t, tr, w.HTTPS.URL)
+		for range 2 {
+			_, err := tr.DialContext(t.Context(), "tcp", "free.example:443")
+			var refused *proxyauth.ConnectError
+			if errors.As(err, &refused) {
+				require.Equal(t, "it was REDACTED", string(refused.Body))
+				require.Equal(t, "REDACTED", refused.Header.Get("X-Was"))
+			} else {
+				require.ErrorContains(t, err, "2x REDACTED")
+			}
+		}
+		require.Len(t, p.Authorizations(), 1, "of the other target")
+		require.NotContains(t, log.String(), "open sesame")
+	})
 }

@@ -50,7 +50,7 @@ type trail struct {
 func (t *trail) answered(p *demand.Plan, begin time.Time, authorization []string, resp *http.Response, err error) error {
 	t.legs++
 	if err != nil {
-		t.secrets(authorization)
+		t.allSecrets(authorization)
 		err = t.struck(err)
 	}
 	ctx, log := t.req.Context(), t.r.log
@@ -91,6 +91,15 @@ func (t *trail) answered(p *demand.Plan, begin time.Time, authorization []string
 func (t *trail) secrets(authorization []string) {
 	t.sent.Add(scheme.SecretsIn(authorization)...)
 	t.sent.Add(scheme.SecretsIn(carrier.Authorization(t.req.Header))...)
+}
+
+// allSecrets notes, for an answer that may be told, also what only other requests have sent,
+// by the plans in force: the proxy may repeat that to anybody.
+func (t *trail) allSecrets(authorization []string) {
+	t.secrets(authorization)
+	for _, p := range t.r.demand.Load().Plans {
+		t.sent.Add(scheme.SecretsOf(p.Credentials)...)
+	}
 }
 
 // struck returns err without the secrets that were sent. Where it may quote what the proxy
@@ -135,7 +144,7 @@ func (t *trail) tries(p *demand.Plan) {
 
 // denies takes in an answer that asks for credentials, or ends the exchange.
 func (t *trail) denies(resp *http.Response, hangUp func(*http.Response), authorization []string) {
-	t.secrets(authorization)
+	t.allSecrets(authorization)
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		t.r.counters.challenges.Add(1)
 		t.r.asked.Store(true)
@@ -178,7 +187,7 @@ func (t *trail) error(why error, remedy string) *AuthError {
 // connectError returns the error about an answer that opens no tunnel. trusted: the
 // credentials that were sent had passed before.
 func (t *trail) connectError(resp *http.Response, hangUp func(*http.Response), authorization []string, trusted bool) *ConnectError {
-	t.secrets(authorization)
+	t.allSecrets(authorization)
 	d := denial{resp: resp, hangUp: hangUp}
 	e := &ConnectError{
 		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: shown(resp.Status, &t.sent),

@@ -1,6 +1,7 @@
 package scheme
 
 import (
+	"encoding/base64"
 	"strings"
 
 	"github.com/go-proxyauth/go-proxyauth/proxyauth/internal/challenge"
@@ -38,6 +39,11 @@ func SecretsIn(authorization []string) []string {
 		all = append(all, s.SecretsIn(token)...)
 	}
 	return all
+}
+
+// SecretsOf returns what must not show up in an error of credentials that a proxy may know.
+func SecretsOf(c Credentials) []string {
+	return SecretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})
 }
 
 // ParseChallenges reads the values of the Proxy-Authenticate fields of one response,
