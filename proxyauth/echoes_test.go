@@ -1,6 +1,7 @@
 package proxyauth_test
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -126,6 +127,42 @@ func requireNoEcho(t *testing.T, w *world, way, encoding, offer string, turn int
 				t.Fatalf("what was sent is in %q as %s: %q", text, encoding, shape)
 			}
 		}
+	}
+}
+
+// R35: a proxy may repeat, to a request without credentials, what an earlier one has sent.
+// All that is told is searched (see [watch]).
+func TestEchoesOfEarlierRequests(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				last := "nothing"
+				s := w.scripted(func(req *http.Request) scripted.Answer {
+					if field := req.Header.Get("Proxy-Authorization"); field != "" {
+						last = field
+					}
+					return scripted.Page(407, "You sent "+last, `Proxy-Authenticate: Basic realm="`+inQuotes.Replace(last)+`"`, "X-Last: "+last)
+				})
+				var none bool
+				tr := w.through(s)
+				tr.Credentials = proxyauth.CredentialFunc(func(context.Context, proxyauth.CredentialRequest) (proxyauth.Credentials, error) {
+					if none {
+						return proxyauth.Credentials{}, proxyauth.ErrNoCredentials
+					}
+					return proxyauth.Credentials{Username: "alice", Password: hush}, nil
+				})
+				_, _, err := fetch(tr, w.ways()[way])
+				require.ErrorIs(t, err, proxyauth.ErrRejected)
+				none = true
+				_, _, err = fetch(tr, w.ways()[way])
+				require.ErrorIs(t, err, proxyauth.ErrNoCredentials)
+				var e *proxyauth.AuthError
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, "REDACTED", e.Realm)
+				require.Equal(t, []string{"REDACTED"}, e.Header["X-Last"])
+				require.Equal(t, "You sent REDACTED", string(e.Body))
+			})
+		})
 	}
 }
 

@@ -50,7 +50,8 @@ type trail struct {
 func (t *trail) answered(p *demand.Plan, begin time.Time, authorization []string, resp *http.Response, err error) error {
 	t.legs++
 	if err != nil {
-		t.allSecrets(authorization)
+		t.secrets(authorization)
+		t.recalls()
 		err = t.struck(err)
 	}
 	ctx, log := t.req.Context(), t.r.log
@@ -93,12 +94,19 @@ func (t *trail) secrets(authorization []string) {
 	t.sent.Add(scheme.SecretsIn(carrier.Authorization(t.req.Header))...)
 }
 
-// allSecrets notes, for an answer that may be told, also what only other requests have sent,
-// by the plans in force: the proxy may repeat that to anybody.
-func (t *trail) allSecrets(authorization []string) {
-	t.secrets(authorization)
+// fewUsers is for how many users of a proxy it is recalled what was sent before.
+const fewUsers = 8
+
+// recalls notes, for an error, what was sent to the proxy before this request, since the
+// proxy may repeat that, too.
+func (t *trail) recalls() {
 	for _, p := range t.r.demand.Load().Plans {
 		t.sent.Add(scheme.SecretsOf(p.Credentials)...)
+	}
+	if pairs := t.r.guard.Sent(t.r.name); len(pairs) <= fewUsers {
+		for _, c := range revealed(pairs) {
+			t.sent.Add(scheme.SecretsOf(scheme.Credentials(c))...)
+		}
 	}
 }
 
@@ -144,7 +152,7 @@ func (t *trail) tries(p *demand.Plan) {
 
 // denies takes in an answer that asks for credentials, or ends the exchange.
 func (t *trail) denies(resp *http.Response, hangUp func(*http.Response), authorization []string) {
-	t.allSecrets(authorization)
+	t.secrets(authorization)
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		t.r.counters.challenges.Add(1)
 		t.r.asked.Store(true)
@@ -171,6 +179,7 @@ func (t *trail) finds(name string, err error) {
 
 // error returns the error of a request that the last answer ends.
 func (t *trail) error(why error, remedy string) *AuthError {
+	t.recalls()
 	d := &t.last
 	e := &AuthError{
 		Proxy: t.r.name, Target: t.target, Realm: realmShown(d.challenges, &t.sent),
@@ -187,7 +196,8 @@ func (t *trail) error(why error, remedy string) *AuthError {
 // connectError returns the error about an answer that opens no tunnel. trusted: the
 // credentials that were sent had passed before.
 func (t *trail) connectError(resp *http.Response, hangUp func(*http.Response), authorization []string, trusted bool) *ConnectError {
-	t.allSecrets(authorization)
+	t.secrets(authorization)
+	t.recalls()
 	d := denial{resp: resp, hangUp: hangUp}
 	e := &ConnectError{
 		Proxy: t.r.name, Target: t.target, StatusCode: resp.StatusCode, Status: shown(resp.Status, &t.sent),

@@ -41,8 +41,12 @@ func SecretsIn(authorization []string) []string {
 	return all
 }
 
-// SecretsOf returns what must not show up in an error of credentials that a proxy may know.
+// SecretsOf returns what must not show up in an error of credentials that a proxy may know;
+// nil if they are zero.
 func SecretsOf(c Credentials) []string {
+	if c == (Credentials{}) {
+		return nil
+	}
 	return SecretsIn([]string{"Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))})
 }
 
